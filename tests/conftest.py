@@ -1,0 +1,30 @@
+"""What every test stands on: dlt that keeps to itself, and one asynchronous backend."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Before any test imports dlt: no telemetry, and no settings taken from the machine's own.
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+os.environ["RUNTIME__LOG_LEVEL"] = "WARNING"
+
+
+@pytest.fixture(autouse=True)
+def dlt_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """dlt's data and settings in a directory of this test's own."""
+    home = tmp_path_factory.mktemp("dlt")
+    monkeypatch.setenv("DLT_DATA_DIR", str(home))
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(home))
+    return home
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """asyncio, where aiohttp lives; a test that also promises trio parametrizes this itself."""
+    return "asyncio"
