@@ -1,0 +1,172 @@
+"""Auth: credentials that do not change, as `httpx.Auth` flows.
+
+A flow yields the request it has signed and receives the response; it does no I/O, so each of these
+serves `httpx.Client` and `httpx.AsyncClient` alike. Write your own by subclassing `httpx.Auth`.
+Credentials are checked when they are given, and are neither printed nor pickled.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Generator
+from typing import NoReturn
+from urllib.parse import quote, unquote_plus
+
+import httpx
+
+from blocks.errors import ConfigError
+
+__all__ = ["Basic", "Bearer", "HeaderKey", "QueryKey"]
+
+_Flow = Generator[httpx.Request, httpx.Response, None]
+
+
+class _Credential(httpx.Auth):
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} is not pickled or copied: build it where it is used"
+        )
+
+
+class Bearer(_Credential):
+    """Sends `Authorization: Bearer <token>` (RFC 6750).
+
+    >>> Bearer("t0ken")
+    Bearer('***')
+    >>> Bearer("Bearer t0ken")
+    Traceback (most recent call last):
+    blocks.errors.ConfigError: token: expected visible ASCII, got another character at position 6
+    """
+
+    __slots__ = ()
+
+    def __init__(self, token: str) -> None:
+        super().__init__(f"Bearer {_checked('token', token)}")
+
+    def auth_flow(self, request: httpx.Request) -> _Flow:
+        """Set the header anew, also on a request that carries one already."""
+        request.headers["Authorization"] = self._secret
+        yield request
+
+    def __repr__(self) -> str:
+        return "Bearer('***')"
+
+
+class Basic(_Credential):
+    """Sends `Authorization: Basic ...` with `user` and `password` as UTF-8 (RFC 7617).
+
+    Either may be empty, as where a key is the user and there is no password.
+
+    >>> Basic("me", "secret")
+    Basic('***', '***')
+    """
+
+    __slots__ = ()
+
+    def __init__(self, user: str, password: str) -> None:
+        # RFC 7617, section 2: neither may hold control characters, the user no colon.
+        for name, text, refused in (("user", user, _COLON), ("password", password, _CONTROL)):
+            if not isinstance(text, str):
+                raise ConfigError(f"{name}: expected text, got {type(text).__name__}")
+            if found := refused.search(text):
+                raise ConfigError(
+                    f"{name}: expected text without control characters"
+                    f"{' or colons' if name == 'user' else ''}, got one at position {found.start()}"
+                )
+        if not user + password:
+            raise ConfigError("user and password: expected text, got two empty strings")
+        super().__init__(f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}")
+
+    def auth_flow(self, request: httpx.Request) -> _Flow:
+        """Set the header anew, also on a request that carries one already."""
+        request.headers["Authorization"] = self._secret
+        yield request
+
+    def __repr__(self) -> str:
+        return "Basic('***', '***')"
+
+
+class HeaderKey(_Credential):
+    """Sends `key` as the header `name`.
+
+    `key` may hold spaces inside, for schemes of an API's own.
+
+    >>> HeaderKey("Token abc", name="Authorization")
+    HeaderKey('***', name='Authorization')
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, key: str, *, name: str = "X-API-Key") -> None:
+        super().__init__(_checked("key", key, spaces=True))
+        # RFC 9110, section 5.6.2: a field name is a token.
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ConfigError(f"name: expected the name of a header, got {name!r}")
+        self._name = name
+
+    def auth_flow(self, request: httpx.Request) -> _Flow:
+        """Set the header anew, also on a request that carries one already."""
+        request.headers[self._name] = self._secret
+        yield request
+
+    def __repr__(self) -> str:
+        return f"HeaderKey('***', name={self._name!r})"
+
+
+class QueryKey(_Credential):
+    """Sends `key` as the query parameter `name`, in the place of any that is there.
+
+    For APIs that take no header: URLs are logged by servers, proxies and httpx.
+
+    >>> QueryKey("abc", name="apikey")
+    QueryKey('***', name='apikey')
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, key: str, *, name: str = "api_key") -> None:
+        super().__init__(_checked("key", key, spaces=True))
+        if not name:
+            raise ConfigError("name: expected the name of a query parameter, got an empty string")
+        self._name = name
+
+    def auth_flow(self, request: httpx.Request) -> _Flow:
+        """Replace the parameter; the bytes of the others stay as they are."""
+        # httpx's copy_set_param decodes and encodes the whole query, which changes signed URLs.
+        kept = [
+            pair
+            for pair in request.url.query.decode("ascii").split("&")
+            if pair and unquote_plus(pair.partition("=")[0]) != self._name
+        ]
+        mine = f"{quote(self._name, safe='')}={quote(self._secret, safe='')}"
+        request.url = request.url.copy_with(query="&".join([*kept, mine]).encode("ascii"))
+        yield request
+
+    def __repr__(self) -> str:
+        return f"QueryKey('***', name={self._name!r})"
+
+
+# Surrogates are what UTF-8 cannot hold.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_COLON = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff:]")
+
+
+def _checked(name: str, text: str, *, spaces: bool = False) -> str:
+    # Before httpx does: its errors for a bad header value print the value. A token read from a file
+    # with its line end, or a secret that is missing (None), is refused here.
+    if not isinstance(text, str):
+        raise ConfigError(f"{name}: expected text, got {type(text).__name__}")
+    if not text:
+        raise ConfigError(f"{name}: expected text, got an empty string")
+    refused = re.compile(r"[^ -~]|^ | $" if spaces else r"[^!-~]").search(text)
+    if refused:
+        raise ConfigError(
+            f"{name}: expected visible ASCII, got another character at position {refused.start()}"
+        )
+    return text
