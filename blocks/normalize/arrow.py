@@ -1,0 +1,79 @@
+"""Arrays: from a column of Python values to an Arrow array of its settled type.
+
+`build` does what can be done for a whole column at once and says so when it cannot: then each
+value goes to the dialect, which knows what dlt does with one that does not fit.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from blocks.normalize.shape import BOOL, FLOAT, INT, STR
+
+__all__ = ["build", "positions", "random_ids", "repeat"]
+
+_NATIVE = {"text": STR, "bool": BOOL, "bigint": INT, "double": INT | FLOAT}
+
+# Arrow reads the year 0, dlt (as Python) does not.
+_FIRST_YEAR = pa.scalar(-62135596800000000, pa.int64())
+
+
+def build(values: Sequence[Any], kinds: int, type_: str, arrow: pa.DataType) -> pa.Array | None:
+    """The array of `values`, or `None` if some of them need coercion one by one.
+
+    `kinds` are the kinds among the values, `type_` the dlt type of the column.
+    """
+    if not kinds & ~_NATIVE.get(type_, 0):
+        try:
+            return pa.array(values, arrow)
+        except (pa.ArrowInvalid, OverflowError):
+            return None  # beyond 64 bits, or an integer that a float cannot hold
+    if type_ == "timestamp" and kinds == STR:
+        return _timestamps(pa.array(values, pa.string()), arrow)
+    return None
+
+
+def _timestamps(texts: pa.Array, arrow: pa.DataType) -> pa.Array | None:
+    """ISO 8601 texts as timestamps, all with an offset or all without one (then UTC)."""
+    if arrow.tz != "UTC":
+        return None
+    try:
+        times = pc.cast(texts, arrow)
+    except pa.ArrowInvalid:
+        try:
+            times = pc.assume_timezone(pc.cast(texts, pa.timestamp(arrow.unit)), "UTC")
+        except pa.ArrowInvalid:
+            return None
+    if arrow.unit == "us":
+        first = pc.min(times.cast(pa.int64()))
+        if first.is_valid and first.as_py() < _FIRST_YEAR.as_py():
+            return None
+    return times
+
+
+def random_ids(count: int, length: int) -> pa.Array:
+    """`count` random ids of `length` base64 characters (6 random bits each)."""
+    text = base64.b64encode(os.urandom(-(-count * length * 3 // 4)))[: count * length]
+    offsets = pa.arange(0, (count + 1) * length, length).cast(pa.int32())
+    return pa.StringArray.from_buffers(count, offsets.buffers()[1], pa.py_buffer(text))
+
+
+def positions(counts: Sequence[int]) -> tuple[pa.Array, pa.Array]:
+    """For lists of `counts` elements: each element's list, and its place in that list."""
+    sizes = pa.array([0, *counts], pa.int64())
+    offsets = pc.cumulative_sum(sizes)
+    total = offsets[-1].as_py()
+    lists = pa.LargeListArray.from_arrays(offsets, pa.nulls(total))
+    parents = pc.list_parent_indices(lists)
+    return parents, pc.subtract(pa.arange(0, total, 1), offsets.take(parents))
+
+
+def repeat(value: str, count: int) -> pa.Array:
+    """`count` times the same text."""
+    return pa.repeat(pa.scalar(value, pa.string()), count)

@@ -1,0 +1,214 @@
+"""The dialect: dlt's own names, types, coercions and contracts, asked where they matter.
+
+The only module of the normalizer that knows dlt. Everything here is decided once for a name
+or a column, or for single values that do not fit their column, so that it may be slow; and it
+is decided by dlt's own code, so that it is right. Some of that code is not public: the tested
+range of versions is pinned in `pyproject.toml`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+from dlt.common.destination.capabilities import DestinationCapabilitiesContext
+from dlt.common.json import json
+from dlt.common.libs.pyarrow import get_py_arrow_datatype
+from dlt.common.normalizers.json import helpers
+from dlt.common.normalizers.json.relational import DataItemNormalizer
+from dlt.common.normalizers.utils import DLT_ID_LENGTH_BYTES
+from dlt.common.schema import Schema
+from dlt.common.schema.exceptions import CannotCoerceColumnException, CannotCoerceNullException
+from dlt.common.schema.typing import C_DLT_ID, C_DLT_LOAD_ID, TColumnSchema, TTableSchema
+from dlt.common.schema.utils import is_complete_column
+from dlt.common.time import get_context_timezone_name
+from dlt.normalize.items_normalizers import JsonLItemsNormalizer
+
+from blocks.errors import NormalizeError
+
+__all__ = ["Dialect"]
+
+
+class Dialect:
+    """What a dlt schema says of names, types and rows; it learns new columns as they come.
+
+    `schema` is changed in place, exactly as dlt's normalize step would change it.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        load_id: str | None = None,
+        capabilities: DestinationCapabilitiesContext | None = None,
+    ) -> None:
+        self.schema = schema
+        self.load_id = load_id
+        self._capabilities = capabilities or DestinationCapabilitiesContext.generic_capabilities(
+            "parquet"
+        )
+        # Its methods for rows need no storage; `__init__` only keeps what it is given.
+        self._rows = JsonLItemsNormalizer(
+            None,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            schema,
+            load_id or "",
+            SimpleNamespace(destination_capabilities=self._capabilities),  # type: ignore[arg-type]
+        )
+        self._row_id_kinds: dict[str, str] = {}
+        self._refused_tables: set[str] = set()
+        self._refused: dict[str, dict[str, str]] = {}
+
+    # Names
+
+    def column(self, key: str) -> str:
+        """The normalized name of an object's key."""
+        if not key or key.isspace():
+            return DataItemNormalizer.EMPTY_KEY_IDENTIFIER
+        return helpers.normalize_identifier(self.schema, self.schema.naming, key)
+
+    def table(self, key: str) -> str:
+        """The normalized name of a table, or of the part of its name that comes from `key`."""
+        if not key or key.isspace():
+            return DataItemNormalizer.EMPTY_KEY_IDENTIFIER
+        return helpers.normalize_table_identifier(self.schema, self.schema.naming, key)
+
+    def join(self, *names: str) -> str:
+        """The name of a column or table at a path of normalized names, shortened if need be."""
+        return self.schema.naming.shorten_fragments(*names)
+
+    @cached_property
+    def row_id(self) -> str:
+        """The column of a row's own id."""
+        return self.schema.naming.normalize_identifier(C_DLT_ID)
+
+    @cached_property
+    def parent_id(self) -> str:
+        """The column of the id of a nested row's parent."""
+        return self.schema.naming.normalize_identifier(DataItemNormalizer.C_DLT_PARENT_ID)
+
+    @cached_property
+    def list_index(self) -> str:
+        """The column of a nested row's place in its list."""
+        return self.schema.naming.normalize_identifier(DataItemNormalizer.C_DLT_LIST_IDX)
+
+    @cached_property
+    def load(self) -> str:
+        """The column of a root row's load."""
+        return self.schema.naming.normalize_identifier(C_DLT_LOAD_ID)
+
+    # Rules
+
+    def nesting(self, root: str) -> int:
+        """How many levels of nesting the rows of table `root` may open."""
+        limit = self._config.get("max_nesting", 1000)
+        return helpers.get_table_nesting_level(self.schema, root, limit) or 0
+
+    def is_json(self, table: str, column: str, level: int) -> bool:
+        """Whether objects and lists at this column stay whole, as JSON."""
+        return helpers.is_nested_type(self.schema, table, column, level)
+
+    def row_id_kind(self, root: str) -> str:
+        """How ids of root rows are made: "random", "key_hash" or "row_hash"; fixed for a run."""
+        if root not in self._row_id_kinds:
+            self._row_id_kinds[root] = helpers.get_root_row_id_type(self.schema, root)
+        return self._row_id_kinds[root]
+
+    def inherited(self, table: str, is_root: bool) -> dict[str, str]:
+        """The columns that rows below `table` inherit: name here -> name there."""
+        rules = self._config.get("propagation")
+        found = helpers.get_propagation_mapping(rules, table, is_root) if rules else {}
+        return {str(here): str(there) for here, there in found.items()}
+
+    @property
+    def _config(self) -> Any:
+        return self.schema._normalizers_config["json"].get("config") or {}
+
+    # Columns
+
+    def known(self, table: str, column: str) -> TColumnSchema | None:
+        """The schema of a column whose type is settled."""
+        found = self.schema.tables.get(table, {"columns": {}})["columns"].get(column)
+        return found if found is not None and is_complete_column(found) else None
+
+    def columns(self, table: str) -> dict[str, TColumnSchema]:
+        """All columns of `table` whose type is settled, in the order of the schema."""
+        found = self.schema.tables[table]["columns"]
+        return {name: column for name, column in found.items() if is_complete_column(column)}
+
+    def arrow_type(self, column: TColumnSchema) -> pa.DataType:
+        """The Arrow type dlt writes a column with."""
+        return get_py_arrow_datatype(column, self._capabilities, get_context_timezone_name())
+
+    def refuses(self, table: str, column: str | None = None) -> str | None:
+        """What the schema contract does to a table or column it does not let in, if so."""
+        if column is None:
+            return "discard_row" if table in self._refused_tables else None
+        return self._refused.get(table, {}).get(column)
+
+    def fit(self, table: str, parent: str | None, row: dict[str, Any]) -> dict[str, Any] | None:
+        """Coerce the values of `row` to their columns, or to variants of them, as dlt does.
+
+        Columns not known yet are learned, if the schema contract allows it. Values of columns
+        it refuses are left out; `None` means it drops the row. Raises dlt's
+        `DataValidationError` for a frozen contract, `NormalizeError` for a value that fits
+        nowhere.
+        """
+        try:
+            fitted, partial = self._rows._coerce_row(table, parent, row)  # type: ignore[arg-type]
+        except CannotCoerceColumnException as error:
+            raise NormalizeError(str(error)) from error
+        if partial:
+            self._learn(table, parent, partial, fitted)
+        if table in self._refused_tables:
+            return None
+        modes = self._refused.get(table)
+        if not modes:
+            return fitted
+        if any(modes.get(name) == "discard_row" for name in fitted):
+            return None
+        return {name: value for name, value in fitted.items() if name not in modes}
+
+    def _learn(
+        self, table: str, parent: str | None, partial: TTableSchema, row: dict[str, Any]
+    ) -> None:
+        schema = self.schema
+        owner = table if table in schema.tables else parent or table
+        contract = schema.resolve_contract_settings_for_table(owner)
+        allowed, filters = schema.apply_schema_contract(contract, partial, data_item=row)
+        for entity, name, mode in filters:
+            if entity == "tables":
+                self._refused_tables.add(name)
+            else:
+                self._refused.setdefault(table, {})[name] = mode
+        if allowed is not None:
+            schema.update_table(allowed, normalize_identifiers=False)
+
+    def refuse_null(self, table: str, column: str) -> None:
+        """Raise dlt's error for a null in a column that may have none."""
+        raise CannotCoerceNullException(self.schema.name, table, column)
+
+    # Rows
+
+    def key_columns(self, table: str) -> list[str]:
+        """The columns of the primary key."""
+        return helpers.get_primary_key(self.schema, table)
+
+    def row_hash(self, row: dict[str, Any], columns: list[str] | None = None) -> str:
+        """The id of a root row made of its values: all of them, or those of `columns`."""
+        return helpers.get_row_hash(row, subset=columns)
+
+    def nested_hash(self, parent_id: str, table: str, index: int) -> str:
+        """The id of a nested row made of its parent's id and its place."""
+        return helpers.get_nested_row_hash(parent_id, table, index)
+
+    @cached_property
+    def id_length(self) -> int:
+        """The number of characters of a random id."""
+        return -(-DLT_ID_LENGTH_BYTES * 4 // 3)
+
+    def dumps(self, value: Any) -> str:
+        """JSON text as dlt writes it into a column of type json."""
+        return json.dumps(value)

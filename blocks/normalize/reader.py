@@ -1,0 +1,106 @@
+"""The reader: pages to rows, by a plan where one fits, as plain Python values where none does.
+
+A page that does not fit widens the shape; a new plan is compiled for the pages after it. A
+feed whose keys never settle waits ever longer between plans, so that their cost stays small,
+and its pages are still read right, only slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from blocks.errors import NormalizeError
+from blocks.json import Path, peek
+from blocks.normalize.plan import Elements, is_nameable
+from blocks.normalize.shape import Shape
+from blocks.normalize.tree import Table
+
+__all__ = ["Reader"]
+
+_EAGER_PLANS = 8
+"""Plans compiled at once when a page does not fit; after these the wait doubles each time."""
+
+
+class Reader:
+    """Reads the records at `path` of page bodies for one root table."""
+
+    def __init__(self, table: Table, path: Path = "", *, planned: bool = True) -> None:
+        """Without `planned`, all records are read as plain values."""
+        self.table = table
+        self.planned = planned
+        self.path = tuple(path.split(".") if path else ()) if isinstance(path, str) else tuple(path)
+        self.pages = 0
+        self._shape = Shape()
+        self._plan: Elements | None = None
+        self._decode: Callable[[bytes], Any] | None = None
+        self._plans = 0
+        self._misfits = 0
+
+    def read(self, body: bytes) -> tuple[Elements | None, list[Any]]:
+        """The records of a page, with the plan they were decoded by (`None`: plain values).
+
+        Raises `NormalizeError` if the body is not JSON or has no records at the path.
+        """
+        self.pages += 1
+        body = body.removeprefix(b"\xef\xbb\xbf")
+        try:
+            if self._decode is None and self._shape.kinds and self.planned:
+                self._compile()
+            if self._decode is not None:
+                try:
+                    found = self._decode(body)
+                    return self._plan, found if type(found) is list else [found]
+                except msgspec.ValidationError:
+                    pass
+            return None, self._explore(peek(body, self.path))
+        except RecursionError:
+            raise NormalizeError(f"page {self.pages}: JSON is nested too deeply to read") from None
+        except msgspec.DecodeError as error:
+            raise NormalizeError(f"page {self.pages}: expected JSON, got: {error}") from error
+
+    def _explore(self, found: Any) -> list[Any]:
+        """Take records as plain values and widen the shape to fit them."""
+        if not isinstance(found, (list, dict)):
+            kind = "nothing" if found is None else type(found).__name__
+            place = ".".join(map(str, self.path)) or "the top of the document"
+            raise NormalizeError(
+                f"page {self.pages}: expected an array of records or one object"
+                f" at {place}, got {kind}"
+            )
+        rows = found if isinstance(found, list) else [found]
+        self._misfits += 1
+        if self._shape.fit(rows) and self._misfits >= 2 ** max(0, self._plans - _EAGER_PLANS):
+            self._decode = None
+        return rows
+
+    def _compile(self) -> None:
+        plan = Elements(self._shape.items or Shape(), self.table)
+        records: Any = list[plan.type]  # type: ignore[name-defined]
+        if plan.layout is not None:
+            records = records | plan.layout.struct
+        self._plan = plan
+        self._decode = _decoder(self.path, records)
+        self._plans += 1
+        self._misfits = 0
+
+
+def _decoder(path: Sequence[str | int], records: Any) -> Callable[[bytes], Any]:
+    """What decodes the value at `path` as `records`; what is off the path is skipped in C."""
+    if not all(isinstance(key, str) and is_nameable(key) for key in path):
+        return lambda body: msgspec.convert(peek(body, path), records)
+    for key in reversed(path):
+        records = msgspec.defstruct("Envelope", [("value", records)], rename={"value": str(key)})
+    decode = msgspec.json.Decoder(records).decode
+    if not path:
+        return decode
+
+    def unwrap(body: bytes) -> Any:
+        found = decode(body)
+        for _ in path:
+            found = found.value
+        return found
+
+    return unwrap

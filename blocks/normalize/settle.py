@@ -1,0 +1,142 @@
+"""Settling: each column gets its type, each value its place, before dlt sees any of it.
+
+The type a column has in the schema stays; a new column takes the type of its first value; a
+value that cannot be coerced goes to a variant column; what the schema contract refuses is
+dropped. dlt does the same row by row; here whole columns go first and only misfits one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from blocks.errors import NormalizeError
+from blocks.normalize.arrow import build
+from blocks.normalize.columns import Columns
+from blocks.normalize.shape import LIST, OBJECT
+from blocks.normalize.tree import Table
+
+__all__ = ["settle"]
+
+_NATIVE = {"text": str, "bool": bool, "bigint": int, "double": float}
+
+
+def settle(
+    table: Table, columns: Columns, ids: Mapping[str, Any]
+) -> tuple[dict[str, pa.Array], list[bool] | None]:
+    """Arrays of all columns that have a type, and which rows to keep (`None`: all).
+
+    `ids` are the columns the normalizer adds itself, each with a value of its type, for dlt to
+    register with its hints. Columns without any value have no type and are left out. Raises
+    what dlt raises for a frozen contract, `NormalizeError` for a value that fits nowhere.
+    """
+    dialect = table.dialect
+    _learn(table, columns, ids)
+    arrays: dict[str, pa.Array] = {}
+    misfits: dict[str, Sequence[Any]] = {}
+    dropped: set[int] = set()
+    for name, (values, kinds) in columns.values.items():
+        refused = dialect.refuses(table.name, name)
+        column = dialect.known(table.name, name)
+        if refused == "discard_row":
+            dropped.update(index for index, value in enumerate(values) if value is not None)
+        if refused or column is None:
+            continue
+        type_ = column["data_type"]
+        if type_ == "json" and not kinds & ~(OBJECT | LIST):
+            arrays[name] = _array(table, name, values)
+            continue
+        array = build(values, kinds, str(type_), dialect.arrow_type(column))
+        if array is None:
+            misfits[name] = values
+        else:
+            arrays[name] = array
+    for name, fitted in _fit(table, misfits, columns.count, dropped).items():
+        array = _array(table, name, fitted)
+        arrays[name] = pc.coalesce(array, arrays[name]) if name in arrays else array
+    keep = [index not in dropped for index in range(columns.count)] if dropped else None
+    return arrays, keep
+
+
+def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
+    """Let the dialect settle the columns it does not know by their first values, all at once.
+
+    At once, because a contract that freezes columns lets the first row of a table define them.
+    """
+    dialect = table.dialect
+    first = {}
+    for name, (values, _) in columns.values.items():
+        if dialect.known(table.name, name) is None and not dialect.refuses(table.name, name):
+            first[name] = next((value for value in values if value is not None), None)
+    first.update(
+        (name, value) for name, value in ids.items() if not dialect.known(table.name, name)
+    )
+    first = {name: value for name, value in first.items() if value is not None}
+    if first and not dialect.refuses(table.name):
+        dialect.fit(table.name, table.parent.name if table.parent else None, first)
+
+
+def _fit(
+    table: Table, misfits: Mapping[str, Sequence[Any]], count: int, dropped: set[int]
+) -> dict[str, list[Any]]:
+    """Coerce values one by one; the columns they end in, variants included."""
+    dialect = table.dialect
+    parent = table.parent.name if table.parent else None
+    fitted: dict[str, list[Any]] = {}
+    for name, values in misfits.items():
+        column = dialect.known(table.name, name)
+        native = _NATIVE.get(str(column["data_type"])) if column else None
+        seen: dict[tuple[type, Any], dict[str, Any] | None] = {}
+        for index, value in enumerate(values):
+            if value is None:
+                continue
+            if type(value) is native:
+                row: dict[str, Any] | None = {name: value}
+            elif isinstance(value, (dict, list)):
+                row = dialect.fit(table.name, parent, {name: value})
+            else:
+                key = (type(value), value)
+                if key not in seen:
+                    seen[key] = dialect.fit(table.name, parent, {name: value})
+                row = seen[key]
+            if row is None:
+                dropped.add(index)
+                continue
+            for place, result in row.items():
+                if place not in fitted:
+                    fitted[place] = [None] * count
+                fitted[place][index] = result
+    return fitted
+
+
+def _array(table: Table, name: str, values: Sequence[Any]) -> pa.Array:
+    """The array of values that fit, as dlt would write them."""
+    dialect = table.dialect
+    column = dialect.columns(table.name)[name]
+    if column["data_type"] == "json":
+        # As dlt's writer: text is taken for JSON already.
+        values = [
+            value if value is None or isinstance(value, str) else dialect.dumps(value)
+            for value in values
+        ]
+    arrow = dialect.arrow_type(column)
+    try:
+        return pa.array(values, arrow)
+    except (pa.ArrowException, OverflowError) as error:
+        raise NormalizeError(
+            f"expected values that fit {column['data_type']} in column {table.name}.{name},"
+            f" got {_first_misfit(values, arrow)}: hint the column as decimal, wei or text"
+        ) from error
+
+
+def _first_misfit(values: Sequence[Any], arrow: pa.DataType) -> str:
+    for value in values:
+        try:
+            pa.scalar(value, arrow)
+        except (pa.ArrowException, OverflowError):
+            text = repr(value)
+            return text if len(text) <= 60 else f"{text[:57]}..."
+    return "values that do not fit together"

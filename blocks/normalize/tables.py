@@ -1,0 +1,185 @@
+"""Tables: gathered columns as Arrow tables with dlt's ids, parents first.
+
+Every row has an id; a nested row also has the id of its parent, its place in the list it
+comes from, and what the rows above it hand down (`_dlt_root_id`, as a rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, compress, repeat
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from blocks.normalize.arrow import positions, random_ids
+from blocks.normalize.columns import Columns, gather
+from blocks.normalize.dialect import Dialect
+from blocks.normalize.plan import Elements
+from blocks.normalize.settle import settle
+from blocks.normalize.shape import kinds_of
+from blocks.normalize.tree import Table
+
+__all__ = ["concat", "tables"]
+
+
+class _Origin(NamedTuple):
+    """Where the rows of a nested table come from, for each row."""
+
+    parent_ids: pa.Array
+    places: pa.Array
+    inherited: Mapping[str, Any]  # arrays of ids, lists of values
+    derived: bool  # whether ids follow from the parent's
+
+
+def tables(root: Table, rows: Sequence[Any], elements: Elements | None) -> dict[str, pa.Table]:
+    """The tables of `rows`: the root first, then nested ones that have rows, by name."""
+    out: dict[str, list[pa.Table]] = {}
+    _write(root, rows, elements, None, out)
+    return {name: concat(parts) for name, parts in out.items()}
+
+
+def concat(parts: list[pa.Table]) -> pa.Table:
+    """Tables of the same name as one, with all the columns that any of them has."""
+    return parts[0] if len(parts) == 1 else pa.concat_tables(parts, promote_options="default")
+
+
+def _write(
+    table: Table,
+    rows: Sequence[Any],
+    elements: Elements | None,
+    origin: _Origin | None,
+    out: dict[str, list[pa.Table]],
+) -> None:
+    dialect = table.dialect
+    columns = gather(table, rows, elements)
+    inherited = origin.inherited if origin else {}
+    for name, values in inherited.items():
+        if not isinstance(values, pa.Array):
+            columns.values[name] = values, kinds_of(values)
+    arrays, keep = settle(table, columns, _id_samples(table, inherited))
+    if dialect.refuses(table.name):
+        return
+    arrays.update((name, ids) for name, ids in inherited.items() if isinstance(ids, pa.Array))
+    if origin is not None:
+        arrays[dialect.parent_id] = origin.parent_ids
+        arrays[dialect.list_index] = origin.places
+    count = columns.count
+    if keep is not None:
+        mask = pa.array(keep, pa.bool_())
+        arrays = {name: array.filter(mask) for name, array in arrays.items()}
+        count = sum(keep)
+    if not count:
+        return
+    derived = _add_ids(table, arrays, _Rows(rows, columns, keep), count, origin)
+    out.setdefault(table.name, []).append(_arrow_table(dialect, table.name, arrays, count))
+    for lists in columns.lists:
+        counts, items = lists.flatten(keep)
+        if items:
+            parents, places = positions(counts)
+            ids = arrays[dialect.row_id].take(parents)
+            handed = _hand_down(table, columns, arrays, inherited, keep, counts, parents)
+            below = _Origin(ids, places, handed, derived)
+            _write(lists.table, items, lists.elements, below, out)
+
+
+def _id_samples(table: Table, inherited: Mapping[str, Any]) -> dict[str, Any]:
+    """The id columns of the table, in dlt's order, each with a value of its type."""
+    dialect = table.dialect
+    if table.parent is None:
+        return {dialect.load: "", dialect.row_id: ""}
+    samples = {name: "" for name, values in inherited.items() if isinstance(values, pa.Array)}
+    return {**samples, dialect.parent_id: "", dialect.list_index: 0, dialect.row_id: ""}
+
+
+def _hand_down(
+    table: Table,
+    columns: Columns,
+    arrays: Mapping[str, pa.Array],
+    inherited: Mapping[str, Any],
+    keep: list[bool] | None,
+    counts: list[int],
+    parents: pa.Array,
+) -> dict[str, Any]:
+    """What rows below inherit: ids as arrays, values as they came, both one for each child."""
+    dialect = table.dialect
+    rules = dialect.inherited(table.name, table.parent is None)
+    sources = {name: name for name in inherited} | {there: here for here, there in rules.items()}
+    handed: dict[str, Any] = {}
+    for there, here in sources.items():
+        if here in columns.values and here != dialect.row_id:
+            values = columns.values[here][0]
+            kept = values if keep is None else compress(values, keep)
+            handed[there] = list(chain.from_iterable(map(repeat, kept, counts)))
+        elif here in arrays:
+            handed[there] = arrays[here].take(parents)
+    return handed
+
+
+class _Rows(NamedTuple):
+    """The rows of a table as they came, and on their side; `keep` says which are left."""
+
+    rows: Sequence[Any]
+    columns: Columns
+    keep: list[bool] | None
+
+
+def _add_ids(
+    table: Table, arrays: dict[str, pa.Array], rows: _Rows, count: int, origin: _Origin | None
+) -> bool:
+    """Add the ids; return whether the ids of rows below follow from them.
+
+    dlt derives each nested id from its parent's. Under random root ids that says nothing and
+    costs a hash a row: there nested ids are random as well.
+    """
+    dialect = table.dialect
+    given = arrays.pop(dialect.row_id, None)
+    if origin is None:
+        arrays[dialect.load] = pa.repeat(pa.scalar(dialect.load_id or "", pa.string()), count)
+        kind = dialect.row_id_kind(table.name)
+    else:
+        kind = "place" if origin.derived else "random"
+    if kind == "random":
+        ids = random_ids(count, dialect.id_length)
+    elif kind == "place":
+        parents, places = arrays[dialect.parent_id], arrays[dialect.list_index]
+        pairs = zip(parents.to_pylist(), places.to_pylist(), strict=True)
+        ids = pa.array([dialect.nested_hash(parent, table.name, place) for parent, place in pairs])
+    else:
+        ids = pa.array(_hashes(table, kind, rows), pa.string())
+    if given is not None:
+        ids = pc.if_else(pc.fill_null(pc.not_equal(given, ""), False), given, ids)
+    arrays[dialect.row_id] = ids
+    return given is not None or kind != "random"
+
+
+def _hashes(table: Table, kind: str, rows: _Rows) -> list[str]:
+    """Ids of root rows that follow from their values: from the primary key, or from all."""
+    dialect = table.dialect
+    if kind == "key_hash":
+        names = dialect.key_columns(table.name)
+        keys = [rows.columns.values.get(name, ([None] * rows.columns.count,))[0] for name in names]
+        dicts = [dict(zip(names, key, strict=True)) for key in zip(*keys, strict=True)]
+    else:
+        names = None
+        dicts = [row if isinstance(row, dict) else {"value": row} for row in rows.rows]
+    kept = dicts if rows.keep is None else compress(dicts, rows.keep)
+    return [dialect.row_hash(row, names) for row in kept]
+
+
+def _arrow_table(
+    dialect: Dialect, name: str, arrays: Mapping[str, pa.Array], count: int
+) -> pa.Table:
+    """All settled columns of the table in the order of the schema; those not seen are null."""
+    fields, data = [], []
+    for column, schema in dialect.columns(name).items():
+        array = arrays.get(column)
+        if array is None:
+            array = pa.nulls(count, dialect.arrow_type(schema))
+        nullable = schema.get("nullable", True)
+        if array.null_count and not nullable:
+            dialect.refuse_null(name, column)
+        fields.append(pa.field(column, array.type, nullable=nullable))
+        data.append(array)
+    return pa.Table.from_arrays(data, schema=pa.schema(fields))

@@ -1,0 +1,95 @@
+"""The tree of tables: where each key of a stream of records goes.
+
+A `Table` is a root or nested table, a `Node` one object path inside it, a `Slot` one key of
+such an object: its column and, made when first needed, the node or nested table for the
+objects or lists found there. Names and rules come from the dialect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from blocks.normalize.dialect import Dialect
+
+__all__ = ["Node", "Slot", "Table"]
+
+
+class Table:
+    """One table; a nested one has a row for each element of the lists found at its path.
+
+    `level` is how many levels of nesting its rows may still open, as dlt counts them.
+    """
+
+    __slots__ = ("dialect", "lists", "name", "node", "parent", "path", "values")
+
+    def __init__(self, dialect: Dialect, path: tuple[str, ...], level: int, parent: Table | None):
+        self.dialect = dialect
+        self.path = path
+        self.parent = parent
+        self.name = dialect.join(*path)
+        self.node = Node(self, (), level, level)
+        # A row that is no object becomes {"value": row}. A list inside a list becomes
+        # {"list": row}, one level deeper; a list as a record is a value like any other.
+        self.values = self.node.slot("value")
+        self.lists = (
+            self.values if parent is None else Node(self, (), level - 1, level - 1).slot("list")
+        )
+
+
+class Node:
+    """One object path inside a table, with a slot for each key met so far."""
+
+    __slots__ = ("level", "path", "row_level", "slots", "table")
+
+    def __init__(self, table: Table, path: tuple[str, ...], level: int, row_level: int):
+        self.table = table
+        self.path = path
+        self.level = level
+        self.row_level = row_level
+        self.slots: dict[str, Slot] = {}
+
+    def slot(self, key: str) -> Slot:
+        """The slot of `key`, always the same one."""
+        found = self.slots.get(key)
+        if found is None:
+            found = self.slots[key] = Slot(self, key)
+        return found
+
+
+class Slot:
+    """One key of an object: a column, an object below it, a list below it.
+
+    Where `is_json` holds, objects and lists stay whole and become JSON text in the column.
+    """
+
+    __slots__ = ("_items", "_node", "column", "is_json", "key", "owner")
+
+    def __init__(self, owner: Node, key: str):
+        table = owner.table
+        self.owner = owner
+        self.key = key
+        self.column = table.dialect.join(*owner.path, table.dialect.column(key))
+        self.is_json = table.dialect.is_json(table.name, self.column, owner.level)
+        self._node: Node | None = None
+        self._items: Table | None = None
+
+    @property
+    def node(self) -> Node:
+        """Where the keys of objects found here go: columns of the same table."""
+        if self._node is None:
+            owner = self.owner
+            path = (*owner.path, owner.table.dialect.column(self.key))
+            self._node = Node(owner.table, path, owner.level - 1, owner.row_level)
+        return self._node
+
+    @property
+    def items(self) -> Table:
+        """Where the elements of lists found here go: a nested table."""
+        if self._items is None:
+            owner = self.owner
+            table = owner.table
+            path = (*table.path, *owner.path, table.dialect.table(self.key))
+            # dlt counts a list's level from its row, not from the object that holds it.
+            self._items = Table(table.dialect, path, owner.row_level - 1, table)
+        return self._items
