@@ -1,0 +1,205 @@
+"""dlt: what binds the blocks to a dlt resource, a cursor to its state and pages to its tables.
+
+`load` hands Arrow tables to dlt, nested ones included, and leaves in dlt's schema what its own
+normalizer would have left there. It uses parts of dlt that are not public, in this module and
+in `blocks.normalize.dialect` only; the tested versions are pinned in `pyproject.toml`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from functools import lru_cache
+from typing import Any, cast
+
+import dlt
+import httpx
+import pyarrow as pa
+from dlt.common.configuration.container import Container
+from dlt.common.destination.capabilities import (
+    DestinationCapabilitiesContext,
+    adjust_schema_to_capabilities,
+)
+from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableSchema, TTableSchemaColumns
+from dlt.common.schema.utils import is_nested_table
+from dlt.common.storages.load_package import LoadPackageStateInjectableContext
+from dlt.extract import DltResource
+from dlt.extract.hints import make_hints
+from dlt.extract.items import TableNameMeta
+
+from blocks.cursors import Cursor
+from blocks.errors import BodyError, ConfigError, NormalizeError
+from blocks.json import Path
+from blocks.normalize import Normalizer
+from blocks.normalize.dialect import Dialect
+
+__all__ = ["cursor", "load"]
+
+Page = httpx.Response | bytes | list[Any]
+"""A response that was read, a JSON body, or rows already parsed."""
+
+
+def cursor(column: str, *, start: str | int) -> Cursor:
+    """A `Cursor` in the state of the resource that is being extracted.
+
+    dlt commits that state together with the rows of the run, or not at all. With the write
+    disposition `replace` dlt drops the state at the start of each run.
+    """
+    return Cursor(column, start=start, state=dlt.current.resource_state())
+
+
+def load(
+    pages: Page | Iterable[Page],
+    cursor: Cursor | None = None,
+    *,
+    path: Path = "",
+    table: str | None = None,
+    rows: int = 5000,
+) -> Iterator[Any]:
+    """What to yield from a dlt resource so that dlt loads the records of `pages`.
+
+    `pages` is one page or an iterable of them; many are put together to about `rows` root rows
+    a yield, because each costs dlt some milliseconds. `path` leads to the records in a body.
+    `table` names another table than the resource's own. `cursor` observes the root table.
+
+    Raises `BodyError` for a response without readable records, `NormalizeError` for other
+    pages and for values that fit no column; dlt then drops the whole extract, state included.
+    """
+    loader = _loader(table, path)
+    current: list[Page] = []
+
+    def bodies() -> Iterator[bytes | list[Any]]:
+        for page in [pages] if isinstance(pages, (httpx.Response, bytes)) else pages:
+            current[:] = [page]
+            yield page.content if isinstance(page, httpx.Response) else page
+
+    try:
+        for tables in loader.normalizer.stream(bodies(), rows):
+            if cursor is not None and loader.root in tables:
+                cursor.observe(tables[loader.root])
+            yield from loader.mark(tables)
+    except NormalizeError as error:
+        if current and isinstance(current[0], httpx.Response):
+            raise BodyError(str(error), current[0]) from error
+        raise
+
+
+class _Loader:
+    """One root table of one resource in one load."""
+
+    def __init__(self, schema: Schema, resource: DltResource, load_id: str, table: str, path: Path):
+        self._schema = schema
+        self._resource = resource
+        self._table = table
+        self._hinted: dict[str, int] = {}
+        self._register_root()
+        self._capabilities = Container()[DestinationCapabilitiesContext]
+        dialect = Dialect(schema, load_id, self._capabilities)
+        self.root = dialect.table(table)
+        self.normalizer = Normalizer(table, path, dialect=dialect)
+
+    def _register_root(self) -> None:
+        # As dlt's extractor does with the first item, and before the normalizer learns columns:
+        # keys, hints and the contract of the resource come first.
+        schema = self._schema
+        meta = TableNameMeta(self._table)
+        for table in self._resource.compute_tables(schema.naming, meta=meta):
+            name = str(table["name"])
+            contract = schema.resolve_contract_settings_for_table(name, table)
+            if contract["columns"] != "evolve" and schema.is_new_table(name):
+                table["x-normalizer"] = {"evolve-columns-once": True}
+            allowed, _ = schema.apply_schema_contract(contract, table)
+            if allowed:
+                schema.update_table(
+                    allowed, normalize_identifiers=False, merge_compound_props=False
+                )
+
+    def mark(self, tables: dict[str, pa.Table]) -> Iterator[Any]:
+        """Say for each Arrow table which table of dlt's it is."""
+        for name, table in tables.items():
+            columns = self._schema.tables[name]["columns"]
+            if self._hinted.get(name) != len(columns):
+                self._hinted[name] = len(columns)
+                if is_nested_table(self._schema.tables[name]):
+                    self._hint_nested(name)
+                else:
+                    self._hint_types(name, table.schema)
+            yield dlt.mark.with_table_name(table, self._table if name == self.root else name)
+
+    def _hint_types(self, name: str, arrow: pa.Schema) -> None:
+        """Tell dlt the types that Arrow has no word for, such as json."""
+        from_arrow = adjust_schema_to_capabilities(
+            py_arrow_to_table_schema_columns(arrow), self._capabilities
+        )
+        types = {
+            column: {"data_type": schema["data_type"]}
+            for column, schema in self._schema.tables[name]["columns"].items()
+            if column in from_arrow and schema["data_type"] != from_arrow[column]["data_type"]
+        }
+        if types:
+            self._resource.apply_hints(columns=cast("TTableSchemaColumns", types))
+
+    def _hint_nested(self, name: str) -> None:
+        """Tell dlt that a table is nested."""
+        table = self._schema.tables[name]
+        # A variant made by `apply_hints` would inherit the keys and columns of the resource.
+        hints = make_hints(
+            table_name=name, parent_table_name=table["parent"], columns=deepcopy(table["columns"])
+        )
+        self._resource._set_hints(hints, create_table_variant=True)
+        if not isinstance(table, _NestedTable):
+            answering = _NestedTable(table, resource=self._resource.name)
+            self._schema.tables[name] = cast("TTableSchema", answering)
+
+
+class _NestedTable(dict[str, Any]):
+    """A nested table that answers for its resource.
+
+    dlt's extract metrics ask that of any table written to, but a nested table must not have it
+    as a property.
+    """
+
+    def __init__(self, table: Mapping[str, Any], resource: str) -> None:
+        super().__init__(table)
+        self._resource = resource
+
+    def __missing__(self, key: str) -> str:
+        if key == "resource":
+            return self._resource
+        raise KeyError(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return deepcopy(dict(self), memo)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # dlt warns at every yield that hints, which `_hint` gave it, win over Arrow types.
+    return "when merging arrow schema with dlt schema" not in record.getMessage()
+
+
+logging.getLogger("dlt").addFilter(_is_news)
+
+
+@lru_cache(maxsize=64)
+def _cached(schema: Schema, resource: DltResource, load_id: str, table: str, path: Path) -> _Loader:
+    # One loader for all calls of `load` in a run: shapes and plans are kept between pages.
+    return _Loader(schema, resource, load_id, table, path)
+
+
+def _loader(table: str | None, path: Path) -> _Loader:
+    resource = dlt.current.resource()
+    name = table or resource.table_name
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"expected a fixed table name for resource {resource.name}, got a function:"
+            " give load() the table for each of its calls"
+        )
+    load_id = Container()[LoadPackageStateInjectableContext].load_id
+    key = path if isinstance(path, str) else tuple(path)
+    return _cached(dlt.current.source_schema(), resource, load_id, name, key)
