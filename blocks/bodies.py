@@ -1,0 +1,174 @@
+"""Bodies: read to the end, decoded once, bounded in size and time, or an error.
+
+A transport returns as soon as it has the headers; what goes wrong later is noticed where the body
+is read, and some of it not at all by httpx: a gzip stream that was cut, JSON cut where only the end
+of the connection ends it. `Whole` reads the body as part of the request, so that all of it can be
+tried again.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import cast
+
+import anyio
+import httpx
+
+from blocks.errors import BodyError, ConfigError, where
+
+__all__ = ["LARGEST", "Whole", "read"]
+
+# Bytes of a page, decoded: far more than APIs put on one, and little enough that a few at once fit
+# a small machine.
+LARGEST = 256 * 2**20
+# JSON compresses 5 to 30 times; deflate can reach 1032. Beyond this ratio a large body is a bomb.
+_RATIO = 100
+_HARMLESS = 32 * 2**20
+# One slice inflates to 16 MiB at most, which bounds what is held before a bomb is noticed.
+_SLICE = 16 * 2**10
+
+
+class Whole(httpx.AsyncBaseTransport):
+    """A transport that returns a response only when its body is complete and decoded.
+
+    `timeout` bounds a request in seconds, from its start to the last byte of the body, which
+    httpx's own timeouts, each for one read, do not: a server that sends a byte now and then would
+    hold it for ever. Exceeded, it raises `httpx.ReadTimeout`. `largest` is as for `read`.
+
+    >>> api = httpx.AsyncClient(transport=Whole(httpx.AsyncHTTPTransport(), timeout=300))
+    """
+
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        *,
+        timeout: float | None = None,
+        largest: int = LARGEST,
+    ) -> None:
+        if largest < 1 or (timeout is not None and not timeout > 0):
+            got = f"largest={largest!r}, timeout={timeout!r}"
+            raise ConfigError(f"expected positive numbers, got {got}")
+        self._transport = transport
+        self._timeout = timeout
+        self._largest = largest
+
+    def __repr__(self) -> str:
+        return f"Whole({self._transport!r}, timeout={self._timeout}, largest={self._largest})"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The complete response."""
+        try:
+            with anyio.fail_after(self._timeout):
+                response = await self._transport.handle_async_request(request)
+                response.request = request
+                await read(response, self._largest)
+                return response
+        except TimeoutError as error:
+            message = f"no complete response within {self._timeout} s: {where(request)}"
+            raise httpx.ReadTimeout(message, request=request) from error
+
+    async def aclose(self) -> None:
+        """Close the transport within."""
+        await self._transport.aclose()
+
+
+async def read(response: httpx.Response, largest: int = LARGEST) -> None:
+    """Read and decode the body in place, so that whoever reads `response` next has it whole.
+
+    Headers then describe the decoded body, as after any recipient that decodes (RFC 9110, 8.4): no
+    `Content-Encoding`, a matching `Content-Length`. A body that was cut or is not what its coding
+    says raises `httpx.DecodingError`, worth another attempt. One of more than `largest` bytes (on
+    the wire or decoded), one that inflates beyond reason, and a coding other than a single gzip or
+    deflate raise `BodyError`. `response.request` must be set.
+
+    >>> import zlib
+    >>> response = httpx.Response(200, stream=httpx.ByteStream(zlib.compress(b"[1]")),
+    ...     headers={"Content-Encoding": "deflate"}, request=httpx.Request("GET", "https://api"))
+    >>> anyio.run(read, response)
+    >>> anyio.run(response.aread)
+    b'[1]'
+    """
+    headers = response.headers
+    codings = headers.get_list("content-encoding", split_commas=True)
+    if isinstance(response.stream, httpx.ByteStream) and not codings:
+        return
+    body = await _collect(response, largest)
+    codings = [coding for coding in codings if coding.lower() != "identity"]
+    if codings and (body or (response.status_code == 200 and response.request.method != "HEAD")):
+        body = _decode(body, codings, largest, response)
+        headers["content-length"] = str(len(body))
+        headers.pop("transfer-encoding", None)
+    elif not ("content-length" in headers or "transfer-encoding" in headers):
+        _check_end(body, response)
+    headers.pop("content-encoding", None)
+    response.stream = httpx.ByteStream(body)
+
+
+async def _collect(response: httpx.Response, largest: int) -> bytes:
+    stream = cast("httpx.AsyncByteStream", response.stream)
+    chunks = []
+    left = largest
+    try:
+        async for chunk in stream:
+            left -= len(chunk)
+            if left < 0:
+                break
+            chunks.append(chunk)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await stream.aclose()
+        raise
+    await stream.aclose()
+    if left < 0:
+        raise BodyError(f"expected a body of at most {largest} bytes, got more", response)
+    return b"".join(chunks)
+
+
+def _decode(body: bytes, codings: list[str], largest: int, response: httpx.Response) -> bytes:
+    coding = codings[0].lower() if len(codings) == 1 else ""
+    if coding in {"gzip", "x-gzip"}:
+        window = 31
+    elif coding == "deflate":
+        # The zlib format (RFC 9110, 8.4.1.2), or without it, as "some non-conformant
+        # implementations" there: the header's check bits tell.
+        window = 15 if int.from_bytes(body[:2], "big") % 31 == 0 else -15
+    else:
+        got = ", ".join(codings)
+        raise BodyError(f"expected one coding, gzip or deflate, got {got!r}", response)
+    allowed = min(largest, max(_HARMLESS, _RATIO * len(body)))
+    inflater = zlib.decompressobj(window)
+    parts = []
+    size = 0
+    for start in range(0, len(body), _SLICE):
+        piece = body[start : start + _SLICE]
+        while piece:
+            if inflater.eof:
+                if window != 31:
+                    raise _bad(f"junk after the {coding} stream", response)
+                inflater = zlib.decompressobj(window)  # gzip may be several (RFC 1952, 2.2)
+            try:
+                part = inflater.decompress(piece, allowed - size + 1)
+            except zlib.error as error:
+                raise _bad(f"body is not {coding}: {error}", response) from error
+            parts.append(part)
+            size += len(part)
+            if size > allowed:
+                message = f"expected {len(body)} bytes of {coding} to hold at most {allowed} bytes"
+                raise BodyError(f"{message}, got more", response)
+            piece = inflater.unused_data
+    if not inflater.eof:
+        raise _bad(f"{coding} stream was cut after {len(body)} bytes", response)
+    return b"".join(parts)
+
+
+def _check_end(body: bytes, response: httpx.Response) -> None:
+    # Only the end of the connection ended this body, and a lost connection ends it likewise.
+    if "json" in response.headers.get("content-type", ""):
+        text = body.removeprefix(b"\xef\xbb\xbf").strip()
+        if {b"{": b"}", b"[": b"]"}.get(text[:1], text[-1:]) != text[-1:]:
+            message = f"JSON was cut after {len(body)} bytes: {where(response)}"
+            raise httpx.RemoteProtocolError(message, request=response.request)
+
+
+def _bad(message: str, response: httpx.Response) -> httpx.DecodingError:
+    return httpx.DecodingError(f"{message}: {where(response)}", request=response.request)
