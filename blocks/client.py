@@ -1,0 +1,125 @@
+"""The ready-made client: httpx's, with every block of this package at its place.
+
+    request -> SameOrigin -> Retry -> Limited -> Whole -> Connections -> response
+
+Each is a transport and works alone; leave out or exchange what you like with `httpx.AsyncClient`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from blocks import __version__
+from blocks.bodies import Whole
+from blocks.connections import Connections
+from blocks.errors import ConfigError, ForeignOrigin, where
+from blocks.limits import Limited, Rate
+from blocks.retries import Retry
+
+__all__ = ["SameOrigin", "client"]
+
+
+def client(
+    base_url: str,
+    *,
+    auth: httpx.Auth | None = None,
+    limit: Rate | None = None,
+    retry: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = Retry,
+    timeout: float = 60.0,
+    headers: Mapping[str, str] | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
+    """An `httpx.AsyncClient` for one API: same origin only, limited, retried, bodies whole.
+
+    Whatever request is sent, by whom ever, to another scheme, host or port than `base_url`'s raises
+    `ForeignOrigin` before a byte or a credential leaves; redirects are not followed. `limit` holds
+    for everybody it is given to. `retry` wraps a transport: `functools.partial(Retry, attempts=8)`,
+    or `lambda transport: transport` for none. `timeout` is in seconds, for each wait (a connection,
+    the next bytes), and five times it for one attempt as a whole, body included, so that no server
+    holds it by dripping. Environment variables (proxies, `.netrc`) are not heeded.
+
+    `transport` is by default `blocks.connections.Connections`, on aiohttp: of what exists for httpx
+    the least CPU for pages, and with 32 requests in flight a fifth of httpx's own
+    (bench/transports.py); widely used and kept up; and, unlike the ones in Rust, at home in forked
+    processes. For trio, pass `httpx.AsyncHTTPTransport()`.
+
+    Closing is optional: forgotten, its connections close when it is garbage-collected.
+
+    >>> api = client("https://api.example.com/v1", limit=Rate(10))
+    >>> str(api.build_request("GET", "/items", params={"page": 1}).url)
+    'https://api.example.com/v1/items?page=1'
+    """
+    url = httpx.URL(base_url)
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ConfigError(f"base_url needs a scheme and a host, got {url.scheme}://{url.host}")
+    if url.userinfo or url.query or url.fragment:
+        raise ConfigError("base_url is scheme, host and path; credentials go into `auth`")
+    if not timeout > 0:
+        raise ConfigError(f"timeout is more than 0 seconds, got {timeout!r}")
+    bare: httpx.AsyncBaseTransport = Whole(transport or Connections(), timeout=5 * timeout)
+    guarded = SameOrigin(retry(bare if limit is None else Limited(bare, limit)), base_url)
+    _httpx_log.addFilter(_hide_query)
+    return httpx.AsyncClient(
+        base_url=url,
+        auth=auth,
+        # gzip alone: what is offered must be what `Whole` decodes, and bounds.
+        headers={"Accept-Encoding": "gzip", "User-Agent": f"dlt-blocks/{__version__}"}
+        | dict(headers or {}),
+        timeout=timeout,
+        transport=guarded,
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+class SameOrigin(httpx.AsyncBaseTransport):
+    """A transport that refuses requests to any other origin than that of the URL `origin`.
+
+    Scheme, host and port must be equal, as httpx has normalized them, and no user may be named in
+    the URL: httpx and others would send it instead of the credentials at hand. Outermost, it sees
+    whatever auth flows, redirects and paginators have built, before anything is sent.
+
+    >>> api = httpx.AsyncClient(transport=SameOrigin(httpx.AsyncHTTPTransport(), "https://api"))
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, origin: str) -> None:
+        self._transport = transport
+        self._origin = _origin(httpx.URL(origin))
+
+    def __repr__(self) -> str:
+        scheme, host, port = self._origin
+        return f"SameOrigin({self._transport!r}, '{scheme}://{host}:{port}')"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The response, or `ForeignOrigin`."""
+        if _origin(request.url) != self._origin:
+            scheme, host, port = self._origin
+            message = f"expected a request to {scheme}://{host}:{port}"
+            raise ForeignOrigin(f"{message}, got {request.url.scheme}, {where(request)}; not sent")
+        if request.url.userinfo:
+            raise ForeignOrigin(f"expected a URL without a user: {where(request)}; not sent")
+        return await self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the transport within."""
+        await self._transport.aclose()
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+_httpx_log = logging.getLogger("httpx")
+
+
+def _hide_query(record: logging.LogRecord) -> bool:
+    # httpx logs the URL of every request at INFO, its query included, where some APIs have the key.
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            arg.copy_with(userinfo=b"", query=None) if isinstance(arg, httpx.URL) else arg
+            for arg in record.args
+        )
+    return True
