@@ -1,0 +1,51 @@
+"""`python -m blocks demo`: the whole way from an HTTP API to DuckDB, on this machine alone."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command that `arguments` name; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m blocks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    demo = commands.add_parser("demo", help="load a local API into DuckDB, twice, and compare")
+    demo.add_argument("--records", type=int, default=20_000, help="issues to serve (20000)")
+    demo.add_argument("--seed", type=int, default=1, help="what the issues are generated from (1)")
+    demo.add_argument("--keep", type=Path, metavar="DIR", help="leave the DuckDB file there")
+    options = parser.parse_args(arguments)
+    if options.records < 1:
+        parser.error("--records must be at least 1")
+    if options.keep and (options.keep / "demo.duckdb").exists():
+        parser.error(f"{options.keep} holds an earlier demo; name another directory")
+
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # Before dlt is imported.
+    try:
+        from blocks.demo.run import run  # dlt takes a second: not for --help
+    except ModuleNotFoundError as error:  # pragma: no cover
+        parser.error(f"{error}; install the extra: pip install 'dlt-blocks[demo]'")
+    with contextlib.ExitStack() as stack:
+        if options.keep:
+            folder = options.keep.resolve()
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="blocks-demo-")))
+        try:
+            passed = run(options.records, options.seed, folder)
+        except KeyboardInterrupt:
+            print("Interrupted", file=sys.stderr)  # noqa: T201
+            return 130
+    if options.keep:
+        print(f"The tables are in schema github of {folder / 'demo.duckdb'}")  # noqa: T201
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

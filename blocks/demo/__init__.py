@@ -1,0 +1,3 @@
+"""The demo: a loopback API of generated issues, and the first recipe loading it twice."""
+
+from __future__ import annotations
