@@ -61,6 +61,11 @@ class Dialect:
         self._refused_tables: set[str] = set()
         self._refused: dict[str, dict[str, str]] = {}
 
+    @classmethod
+    def new(cls, name: str) -> Dialect:
+        """The rules of a new schema."""
+        return cls(Schema(name))
+
     # Names
 
     def column(self, key: str) -> str:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
-from dlt.common.schema import Schema
 
 from blocks.errors import NormalizeError
 from blocks.json import Path
@@ -52,7 +51,7 @@ class Normalizer:
     """
 
     def __init__(self, table: str, path: Path = "", *, dialect: Dialect | None = None) -> None:
-        self.dialect = dialect or Dialect(Schema(table))
+        self.dialect = dialect or Dialect.new(table)
         name = self.dialect.table(table)
         self._root = Table(self.dialect, (name,), self.dialect.nesting(name), None)
         # An id that is a hash of the whole row needs the row as it came.

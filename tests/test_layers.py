@@ -1,0 +1,134 @@
+"""Which module may import which: blocks do not know each other, and stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import blocks
+
+ROOT = Path(blocks.__file__).parent
+
+# What each module imports beside the standard library: modules of ours by their dotted names,
+# others' packages by theirs. An entry speaks for the modules under it that have none of their own;
+# modules of one package (`blocks.normalize.*`) may import each other.
+# A new edge is added here in the commit that needs it, with the reason.
+ALLOWED: dict[str, set[str]] = {
+    "blocks": set(),
+    "blocks.errors": {"httpx"},
+    "blocks.json": {"msgspec", "orjson"},
+    # Pure functions over the header fields of one standard each.
+    "blocks.headers": {"httpx"},
+    "blocks.links": {"httpx"},
+    # The blocks that talk.
+    "blocks.auth": {"blocks.errors", "httpx"},
+    "blocks.paginators": {"blocks.errors", "blocks.json", "blocks.links", "httpx", "msgspec"},
+    "blocks.limits": {"blocks.errors", "blocks.headers", "anyio", "httpx"},
+    "blocks.bodies": {"blocks.errors", "anyio", "httpx"},
+    # An attempt includes its body, so what can go wrong there is Retry's to classify.
+    "blocks.retries": {"blocks.bodies", "blocks.errors", "blocks.headers", "anyio", "httpx"},
+    "blocks.connections": {"aiohttp", "httpx", "yarl"},
+    # What waits: pages for answers, prefetch for pages. The client puts every transport in place.
+    "blocks.fetch": {"blocks.errors", "httpx"},
+    "blocks.network": {"blocks.errors"},
+    "blocks.client": {
+        *("blocks", "blocks.bodies", "blocks.connections", "blocks.errors", "blocks.limits"),
+        *("blocks.retries", "httpx"),
+    },
+    # The blocks that understand. A cursor imports pyarrow when it is given a table, not before.
+    "blocks.cursors": {"blocks.errors", "pyarrow"},
+    "blocks.normalize": {"blocks.errors", "blocks.json", "msgspec", "pyarrow"},
+    # Asks dlt for the names and types it would give.
+    "blocks.normalize.dialect": {"blocks.errors", "dlt", "pyarrow"},
+    # On top, the binding to dlt.
+    "blocks.dlt": {
+        *("blocks.cursors", "blocks.errors", "blocks.json", "blocks.normalize"),
+        *("blocks.normalize.dialect", "dlt", "httpx", "pyarrow"),
+    },
+    # Applications: nothing imports them. The demo plays the user of dlt and DuckDB.
+    "blocks.demo": {"dlt", "duckdb", "httpx", "orjson", "uvicorn"},
+    "blocks.__main__": {"blocks.demo"},
+}
+
+LIGHT = sorted(
+    {name for name in ALLOWED if "." in name and "__" not in name}
+    - {"blocks.normalize", "blocks.normalize.dialect", "blocks.dlt", "blocks.demo"}
+)
+
+
+def modules() -> dict[str, Path]:
+    """All our modules by their dotted names."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names that the module imports anywhere, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in {path}"
+            assert node.module is not None
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in modules() else node.module
+
+
+def entry(name: str) -> str:
+    """The entry of the table that speaks for module `name`: the longest that fits."""
+    return max((key for key in ALLOWED if f"{name}.".startswith(f"{key}.")), key=len)
+
+
+def package(name: str) -> str:
+    """The part below `blocks` that module `name` is or is in."""
+    return ".".join(name.split(".")[:2])
+
+
+def edges(key: str) -> set[str]:
+    """What the modules that entry `key` speaks for import, from outside of their own package."""
+    found = {
+        entry(other) if package(other) in ALLOWED else other.split(".")[0]
+        for name, path in modules().items()
+        if entry(name) == key
+        for other in imports(path)
+        if package(other) != package(name)
+    }
+    return found - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("key", ALLOWED)
+def test_modules_import_what_the_table_says(key: str) -> None:
+    """No import that the table does not allow, and nothing in the table that is not imported."""
+    assert edges(key) == ALLOWED[key]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_is_in_the_table(name: str) -> None:
+    """A new module gets an entry, its own or that of its package."""
+    assert package(name) in ALLOWED
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_light_block_is_light(name: str) -> None:
+    """Importing a block loads none of dlt, DuckDB and pyarrow: each takes about a second."""
+    code = f"import sys, {name}; print(*{{*sys.modules}} & {{'dlt', 'duckdb', 'pyarrow'}})"
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (child.returncode, child.stdout.strip(), child.stderr) == (0, "", "")
+
+
+def test_the_package_itself_is_empty() -> None:
+    """`import blocks` loads none of its modules."""
+    code = "import sys, blocks; print(*(name for name in sys.modules if 'blocks.' in name))"
+    output = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60)
+    assert output.strip() == ""
