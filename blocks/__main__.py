@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # Before dlt is imported.
     try:
-        from blocks.demo.run import run  # dlt takes a second: not for --help
+        from blocks.demo.run import run  # loads dlt: not for --help
     except ModuleNotFoundError as error:  # pragma: no cover
         parser.error(f"{error}; install the extra: pip install 'dlt-blocks[demo]'")
     with contextlib.ExitStack() as stack:

@@ -163,8 +163,11 @@ class Dialect:
         """
         try:
             fitted, partial = self._rows._coerce_row(table, parent, row)  # type: ignore[arg-type]
-        except CannotCoerceColumnException as error:
-            raise NormalizeError(str(error)) from error
+        except (CannotCoerceColumnException, OSError, OverflowError, TypeError) as error:
+            # Beside its own error dlt lets through what libraries raise for absurd values.
+            raise NormalizeError(
+                f"values {_short(row)} do not fit table {table}: {error}"
+            ) from error
         if partial:
             self._learn(table, parent, partial, fitted)
         if table in self._refused_tables:
@@ -217,3 +220,8 @@ class Dialect:
     def dumps(self, value: Any) -> str:
         """JSON text as dlt writes it into a column of type json."""
         return json.dumps(value)
+
+
+def _short(row: dict[str, Any]) -> str:
+    text = repr(row)
+    return text if len(text) <= 100 else f"{text[:97]}..."
