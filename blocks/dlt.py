@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache, wraps
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import dlt
 import httpx
@@ -42,8 +42,8 @@ __all__ = ["cursor", "fast", "load"]
 
 Source = TypeVar("Source", bound=DltSource | DltResource)
 
-Page = httpx.Response | bytes | list[Any]
-"""A response that was read, a JSON body, or rows already parsed."""
+Page: TypeAlias = httpx.Response | bytes | list[Any] | pa.Table
+"""A response that was read, a JSON body, or rows: parsed already, or as an Arrow table."""
 
 
 def cursor(column: str, *, start: str | int) -> Cursor:
@@ -75,8 +75,8 @@ def load(
     loader = _loader(table, path)
     current: list[Page] = []
 
-    def bodies() -> Iterator[bytes | list[Any]]:
-        for page in [pages] if isinstance(pages, (httpx.Response, bytes)) else pages:
+    def bodies() -> Iterator[bytes | list[Any] | pa.Table]:
+        for page in [pages] if isinstance(pages, (httpx.Response, bytes, pa.Table)) else pages:
             current[:] = [page]
             yield page.content if isinstance(page, httpx.Response) else page
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, compress
-from typing import Any
+from typing import Any, TypeAlias
 
+import pyarrow as pa
 from msgspec.structs import astuple
 
 from blocks.normalize.plan import Elements, Layout
 from blocks.normalize.shape import LIST, NULL, OBJECT, SCALAR, kinds_of
 from blocks.normalize.tree import Node, Slot, Table
 
-__all__ = ["Columns", "Lists", "gather"]
+__all__ = ["Columns", "Lists", "Rows", "gather"]
+
+Rows: TypeAlias = Sequence[Any] | pa.Table
+"""Structs, plain values, or an Arrow table."""
 
 _Below = list[tuple[Node, Sequence[Any], Layout | None]]
 
@@ -62,23 +66,30 @@ class Columns:
         self.values[name] = values, kinds
 
 
-def gather(table: Table, rows: Sequence[Any], elements: Elements | None) -> Columns:
+def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
     """Turn the rows of `table` on their side.
 
-    `elements` is the plan that decoded them; without one they are plain Python values.
+    `elements` is the plan that decoded them; without one they are plain Python values, or an
+    Arrow table.
     """
     columns = Columns(len(rows))
-    kinds, layout, inner = kinds_of(rows), None, None
-    if elements is not None and elements.type is not Any:
-        kinds, layout, inner = elements.kinds, elements.layout, elements.lists
     below: _Below = []
-    objects, lists, scalars = _split(rows, kinds, layout)
-    if objects is not None:
-        below.append((table.node, objects, layout))
-    if lists is not None:
-        _put(table.lists, lists, LIST, None, inner, columns, below)
-    if scalars is not None:
-        columns.put(table.values.column, scalars, kinds & SCALAR)
+    if isinstance(rows, pa.Table):
+        for name in rows.column_names:
+            values = rows.column(name).to_pylist()
+            _put(table.node.slot(name), values, kinds_of(values), None, None, columns, below)
+    else:
+        if elements is None or elements.type is Any:
+            kinds, layout, inner = kinds_of(rows), None, None
+        else:
+            kinds, layout, inner = elements.kinds, elements.layout, elements.lists
+        objects, lists, scalars = _split(rows, kinds, layout)
+        if objects is not None:
+            below.append((table.node, objects, layout))
+        if lists is not None:
+            _put(table.lists, lists, LIST, None, inner, columns, below)
+        if scalars is not None:
+            columns.put(table.values.column, scalars, kinds & SCALAR)
     for node, objects_below, layout_below in below:
         _spread(node, objects_below, layout_below, columns)
     return columns

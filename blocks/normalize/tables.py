@@ -6,7 +6,7 @@ comes from, and what the rows above it hand down (`_dlt_root_id`, as a rule).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain, compress, repeat
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from blocks.normalize.arrow import positions, random_ids
-from blocks.normalize.columns import Columns, gather
+from blocks.normalize.columns import Columns, Rows, gather
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.plan import Elements
 from blocks.normalize.settle import settle
@@ -33,7 +33,7 @@ class _Origin(NamedTuple):
     derived: bool  # whether ids follow from the parent's
 
 
-def tables(root: Table, rows: Sequence[Any], elements: Elements | None) -> dict[str, pa.Table]:
+def tables(root: Table, rows: Rows, elements: Elements | None) -> dict[str, pa.Table]:
     """The tables of `rows`: the root first, then nested ones that have rows, by name."""
     out: dict[str, list[pa.Table]] = {}
     _write(root, rows, elements, None, out)
@@ -47,7 +47,7 @@ def concat(parts: list[pa.Table]) -> pa.Table:
 
 def _write(
     table: Table,
-    rows: Sequence[Any],
+    rows: Rows,
     elements: Elements | None,
     origin: _Origin | None,
     out: dict[str, list[pa.Table]],
@@ -120,7 +120,7 @@ def _hand_down(
 class _Rows(NamedTuple):
     """The rows of a table as they came, and on their side; `keep` says which are left."""
 
-    rows: Sequence[Any]
+    rows: Rows
     columns: Columns
     keep: list[bool] | None
 
@@ -163,7 +163,8 @@ def _hashes(table: Table, kind: str, rows: _Rows) -> list[str]:
         dicts = [dict(zip(names, key, strict=True)) for key in zip(*keys, strict=True)]
     else:
         names = None
-        dicts = [row if isinstance(row, dict) else {"value": row} for row in rows.rows]
+        plain = rows.rows.to_pylist() if isinstance(rows.rows, pa.Table) else rows.rows
+        dicts = [row if isinstance(row, dict) else {"value": row} for row in plain]
     kept = dicts if rows.keep is None else compress(dicts, rows.keep)
     return [dialect.row_hash(row, names) for row in kept]
 

@@ -1,0 +1,140 @@
+"""Bodies that stream in, in any chunks, become pages that hold exactly their records."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocks.dlt import load
+from blocks.errors import NormalizeError
+from blocks.formats import csv, gunzip, ndjson
+from blocks.normalize import Normalizer
+from tests.warehouse import Warehouse
+
+
+def cut(data: bytes, sizes: list[int]) -> Iterator[bytes]:
+    """`data` in chunks of these sizes, over and over."""
+    position = 0
+    while position < len(data):
+        for size in sizes:
+            yield data[position : position + size]
+            position += size
+
+
+CUTS = st.lists(st.integers(1, 50), min_size=1, max_size=5)
+
+
+@given(members=st.lists(st.binary(max_size=200), max_size=3), cuts=CUTS)
+def test_gunzip_gives_the_content(members: list[bytes], cuts: list[int]) -> None:
+    """Any number of members, cut anywhere."""
+    file = b"".join(map(gzip.compress, members))
+    assert b"".join(gunzip(cut(file, cuts))) == b"".join(members)
+
+
+@given(content=st.binary(min_size=1, max_size=100), data=st.data())
+def test_gunzip_never_ends_early_in_silence(content: bytes, data: st.DataObject) -> None:
+    """A file that is cut raises, wherever it is cut."""
+    file = gzip.compress(content)
+    end = data.draw(st.integers(1, len(file) - 1))
+    with pytest.raises(NormalizeError, match="expected the end of a gzip file"):
+        list(gunzip([file[:end]]))
+
+
+@pytest.mark.parametrize("file", [b"no gzip", gzip.compress(b"a") + b"junk"])
+def test_gunzip_refuses_what_is_no_gzip(file: bytes) -> None:
+    """The error says where."""
+    with pytest.raises(NormalizeError, match=r"expected gzip at byte 0 of the body"):
+        list(gunzip([file]))
+
+
+def test_gunzip_inflates_a_bomb_in_small_pieces() -> None:
+    """A chunk that grows a thousandfold comes in pieces of 1 MiB."""
+    pieces = [len(piece) for piece in gunzip([gzip.compress(bytes(20 << 20))])]
+    assert sum(pieces) == 20 << 20
+    assert max(pieces) <= 1 << 20
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    records=st.lists(VALUES, max_size=20), cuts=CUTS, end=st.sampled_from(["\n", "\r\n", "\n\n"])
+)
+def test_ndjson_keeps_every_record(records: list[Any], cuts: list[int], end: str) -> None:
+    """The pages hold all lines in order, whatever the chunks and the line ends."""
+    body = end.join(map(json.dumps, records)).encode()
+    pages = [json.loads(page) for page in ndjson(cut(body, cuts))]
+    assert [record for page in pages for record in page] == records
+
+
+def test_ndjson_makes_pages_of_a_megabyte() -> None:
+    """A long body is handed on while it comes."""
+    line = json.dumps({"text": "x" * 1000}).encode() + b"\n"
+    pages = [len(page) for page in ndjson([line * 1000] * 5)]
+    assert len(pages) >= 3
+    assert max(pages) < 3 << 20
+
+
+def test_ndjson_that_ends_within_a_line() -> None:
+    """A cut last line is an error of its page, after the rows before it."""
+    with pytest.raises(NormalizeError, match="page 1: expected JSON"):
+        list(Normalizer("items").stream(ndjson([b'{"id": 1}\n{"id": '])))
+
+
+def test_csv_types_and_nulls() -> None:
+    """Types are found in the first block, empty fields are null, quoted newlines are kept."""
+    body = b'id,price,name,at\n1,1.5,"a\nb",2024-01-02T03:04:05Z\n2,,,\n'
+    (table,) = csv(cut(body, [7]))
+    first, second = table.to_pylist()
+    assert (first["id"], first["price"], first["name"]) == (1, 1.5, "a\nb")
+    assert (second["id"], second["price"], second["name"], second["at"]) == (2, None, None, None)
+    assert [t.to_pylist() for t in csv([b"a;b\n1;2\n"], delimiter=";")] == [[{"a": 1, "b": 2}]]
+
+
+def test_csv_that_changes_its_mind() -> None:
+    """A value that does not fit the type of its column so far is an error, not a null."""
+    body = b"id\n" + b"1\n" * 900_000 + b"x\n"
+    with pytest.raises(NormalizeError, match="expected CSV of one shape"):
+        for _ in csv([body]):
+            pass
+
+
+def test_export_into_a_pipeline(tmp_path: Path) -> None:
+    """A gzipped NDJSON export and a CSV file load like pages, nested tables included."""
+    lines = b"".join(json.dumps({"id": n, "tags": [n]}).encode() + b"\n" for n in range(3000))
+
+    @dlt.resource(name="lines")
+    def from_lines() -> Iterator[Any]:
+        yield from load(ndjson(gunzip(cut(gzip.compress(lines), [1000]))))
+
+    @dlt.resource(name="sheet")
+    def from_csv() -> Iterator[Any]:
+        yield from load(csv([b"orderId,total\n1,2.5\n2,\n"]))
+
+    warehouse = Warehouse(tmp_path)
+    warehouse.run([from_lines, from_csv])
+    assert warehouse.query("SELECT count(*), sum(id) FROM lines") == [(3000, sum(range(3000)))]
+    assert warehouse.query("SELECT count(*) FROM lines__tags") == [(3000,)]
+    assert warehouse.query("SELECT order_id, total FROM sheet ORDER BY 1") == [(1, 2.5), (2, None)]
+    assert warehouse.columns()["sheet"]["order_id"] == ("BIGINT", "YES")
+
+
+def test_arrow_table_as_a_page() -> None:
+    """Nested Arrow columns become nested tables."""
+    page = pa.table({"id": [1, 2], "tags": [["a"], []], "user": [{"name": "x"}, None]})
+    tables = Normalizer("items")(page)
+    assert tables["items"].column("user__name").to_pylist() == ["x", None]
+    assert tables["items__tags"].column("value").to_pylist() == ["a"]
