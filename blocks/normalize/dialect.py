@@ -58,6 +58,8 @@ class Dialect:
             SimpleNamespace(destination_capabilities=self._capabilities),  # type: ignore[arg-type]
         )
         self._row_id_kinds: dict[str, str] = {}
+        self._claimed: set[str] = set()
+        self.crowded = False
         self._refused_tables: set[str] = set()
         self._refused: dict[str, dict[str, str]] = {}
 
@@ -103,6 +105,11 @@ class Dialect:
     def load(self) -> str:
         """The column of a root row's load."""
         return self.schema.naming.normalize_identifier(C_DLT_LOAD_ID)
+
+    def claim(self, table: str) -> None:
+        """Note that a place in the records fills `table`; two places make it `crowded`."""
+        self.crowded |= table in self._claimed
+        self._claimed.add(table)
 
     # Rules
 
@@ -193,6 +200,26 @@ class Dialect:
                 self._refused.setdefault(table, {})[name] = mode
         if allowed is not None:
             schema.update_table(allowed, normalize_identifiers=False)
+
+    def snapshot(self) -> dict[str, dict[str, TColumnSchema]]:
+        """All columns of all tables, for `restore`."""
+        return {
+            name: {column: dict(hints) for column, hints in table["columns"].items()}  # type: ignore[misc]
+            for name, table in self.schema.tables.items()
+        }
+
+    def restore(self, snapshot: dict[str, dict[str, TColumnSchema]]) -> bool:
+        """Forget what was learned since `snapshot`; return whether there was anything."""
+        if snapshot == self.snapshot():
+            return False
+        for name in list(self.schema.tables):
+            if name in snapshot:
+                self.schema.tables[name]["columns"] = snapshot[name]
+            else:
+                del self.schema.tables[name]
+        self._refused_tables.clear()
+        self._refused.clear()
+        return True
 
     def refuse_null(self, table: str, column: str) -> None:
         """Raise dlt's error for a null in a column that may have none."""

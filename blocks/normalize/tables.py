@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from blocks.errors import NormalizeError
 from blocks.normalize.arrow import positions, random_ids
 from blocks.normalize.columns import Columns, Rows, gather
 from blocks.normalize.dialect import Dialect
@@ -32,11 +33,30 @@ class _Origin(NamedTuple):
     inherited: Mapping[str, Any]  # arrays of ids, lists of values
     derived: bool  # whether ids follow from the parent's
 
+    def cut(self, rows: slice) -> _Origin:
+        """The same for some of the rows."""
+        inherited = {name: values[rows] for name, values in self.inherited.items()}
+        return _Origin(self.parent_ids[rows], self.places[rows], inherited, self.derived)
+
 
 def tables(root: Table, rows: Rows, elements: Elements | None) -> dict[str, pa.Table]:
     """The tables of `rows`: the root first, then nested ones that have rows, by name."""
     out: dict[str, list[pa.Table]] = {}
-    _write(root, rows, elements, None, out)
+    dialect: Dialect = root.dialect
+    before = dialect.snapshot()
+    misfit = False
+    try:
+        _write(root, rows, elements, None, out)
+    except NormalizeError:
+        if not dialect.crowded:
+            raise
+        misfit = True
+    if dialect.crowded and (dialect.restore(before) or misfit):
+        # A table filled from two places learns its columns from whichever row comes first, as
+        # dlt meets them: row by row, each with the rows below it.
+        out.clear()
+        for index in range(len(rows)):
+            _write(root, rows[index : index + 1], elements, None, out, singly=True)
     return {name: concat(parts) for name, parts in out.items()}
 
 
@@ -51,6 +71,7 @@ def _write(
     elements: Elements | None,
     origin: _Origin | None,
     out: dict[str, list[pa.Table]],
+    singly: bool = False,
 ) -> None:
     dialect = table.dialect
     columns = gather(table, rows, elements)
@@ -81,7 +102,12 @@ def _write(
             ids = arrays[dialect.row_id].take(parents)
             handed = _hand_down(table, columns, arrays, inherited, keep, counts, parents)
             below = _Origin(ids, places, handed, derived)
-            _write(lists.table, items, lists.elements, below, out)
+            if not singly:
+                _write(lists.table, items, lists.elements, below, out)
+                continue
+            for index in range(len(items)):
+                item = slice(index, index + 1)
+                _write(lists.table, items[item], lists.elements, below.cut(item), out, singly=True)
 
 
 def _id_samples(table: Table, inherited: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Table:
         self.path = path
         self.parent = parent
         self.name = dialect.join(*path)
+        dialect.claim(self.name)
         self.node = Node(self, (), level, level)
         # A row that is no object becomes {"value": row}. A list inside a list becomes
         # {"list": row}, one level deeper; a list as a record is a value like any other.
