@@ -1,67 +1,48 @@
-"""The normalizer makes exactly the tables that dlt makes."""
+"""The normalizer: pages in, tables out, in the order and the portions asked for."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from dlt.common.schema import Schema
-from dlt.common.schema.exceptions import CannotCoerceColumnException
-from hypothesis import given
-from hypothesis import strategies as st
 
 from blocks.errors import NormalizeError
-from tests.oracle import actual, columns, expected, related
+from blocks.normalize import Normalizer
 
-KEYS = st.sampled_from(["id", "a", "b", "camelCase", "with space", "ä", "value", "x" * 70])
-TEXTS = st.one_of(
-    st.text(max_size=5),
-    st.sampled_from(
-        [
-            "2024-01-02T03:04:05Z",
-            "2024-01-02T03:04:05.678901+02:00",
-            "2024-01-02 03:04",
-            "2024-01-02",
-        ]
-    ),
-    st.sampled_from(["1", "1.5", "true", "0x10", "2024", "null", "[1]"]),
-)
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**63), 2**63 - 1),
-    st.integers(0, 3),
-    st.floats(allow_nan=False, allow_infinity=False),
-    TEXTS,
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
-    max_leaves=12,
-)
-RECORDS = st.dictionaries(KEYS, VALUES, max_size=5)
-RUNS = st.lists(st.lists(st.lists(RECORDS, max_size=4), max_size=4), min_size=1, max_size=3)
+PAGE = b'[{"id": 1, "l": [1, 2]}, {"id": 2}]'
 
 
-def compare(runs: list[list[list[Any]]], rows: int = 5000) -> None:
-    """Both normalizers agree on every run, or both refuse the first that dlt refuses."""
-    ours, theirs = Schema("test"), Schema("test")
-    for pages in runs:
-        bodies = [json.dumps(page).encode() for page in pages]
-        try:
-            want = expected(theirs, "items", [json.loads(body) for body in bodies])
-        except (CannotCoerceColumnException, pa.ArrowInvalid, OverflowError):
-            with pytest.raises(NormalizeError):
-                actual(ours, "items", bodies, rows)
-            return
-        got = actual(ours, "items", bodies, rows)
-        assert related(got, "items") == related(want, "items")
-        assert columns(ours) == columns(theirs)
+def test_one_page() -> None:
+    """The root comes first, nested tables only if they have rows."""
+    tables = Normalizer("items")(PAGE)
+    assert {name: table.num_rows for name, table in tables.items()} == {"items": 2, "items__l": 2}
+    assert list(Normalizer("items")(b'[{"l": []}]')) == ["items"]
+    assert Normalizer("items")(b"[]") == {}
 
 
-@given(runs=RUNS, rows=st.sampled_from([1, 3, 5000]))
-def test_any_documents(runs: list[list[list[Any]]], rows: int) -> None:
-    """Over any runs of any pages: same tables, columns, types, values and relations."""
-    compare(runs, rows)
+@pytest.mark.parametrize(("rows", "portions"), [(1, [2, 2, 2]), (3, [4, 2]), (5000, [6])])
+def test_portions(rows: int, portions: list[int]) -> None:
+    """Pages are put together until there are `rows` root rows, and never cut."""
+    pages: list[Any] = [PAGE, b"[]", PAGE, [{"id": 3}, {"id": 4}]]
+    found = list(Normalizer("items").stream(pages, rows))
+    assert sum(tables["items"].num_rows for tables in found) == sum(portions)
+    ids = [value for tables in found for value in tables["items"].column("id").to_pylist()]
+    assert ids == [1, 2, 1, 2, 3, 4]
+
+
+def test_teaching() -> None:
+    """What one page teaches holds for the pages after it, and null stands where it is absent."""
+    normalizer = Normalizer("items")
+    normalizer(b'[{"a": 1}]')
+    table = normalizer(b'[{"b": "x"}, {"a": "y"}]')["items"]
+    assert table.select(["a", "b", "a__v_text"]).to_pylist() == [
+        {"a": None, "b": "x", "a__v_text": None},
+        {"a": None, "b": None, "a__v_text": "y"},
+    ]
+
+
+def test_other_pages() -> None:
+    """A page is bytes or a list; anything else is an error that names its type."""
+    page: Any = "[]"
+    with pytest.raises(NormalizeError, match="got str"):
+        Normalizer("items")(page)

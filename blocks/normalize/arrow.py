@@ -20,8 +20,9 @@ __all__ = ["build", "positions", "random_ids", "repeat"]
 
 _NATIVE = {"text": STR, "bool": BOOL, "bigint": INT, "double": INT | FLOAT}
 
-# Arrow reads the year 0, dlt (as Python) does not.
-_FIRST_YEAR = pa.scalar(-62135596800000000, pa.int64())
+# Arrow reads the year 0, dlt (as Python) does not. Nanoseconds begin in 1677.
+_FIRST_SECOND = -62_135_596_800
+_UNITS = {"s": 1, "ms": 10**3, "us": 10**6}
 
 
 def build(values: Sequence[Any], kinds: int, type_: str, arrow: pa.DataType) -> pa.Array | None:
@@ -32,8 +33,8 @@ def build(values: Sequence[Any], kinds: int, type_: str, arrow: pa.DataType) -> 
     if not kinds & ~_NATIVE.get(type_, 0):
         try:
             return pa.array(values, arrow)
-        except (pa.ArrowInvalid, OverflowError):
-            return None  # beyond 64 bits, or an integer that a float cannot hold
+        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
+            return None  # beyond 64 bits, an integer that a float cannot hold, half a character
     if type_ == "timestamp" and kinds == STR:
         return _timestamps(pa.array(values, pa.string()), arrow)
     return None
@@ -50,10 +51,9 @@ def _timestamps(texts: pa.Array, arrow: pa.DataType) -> pa.Array | None:
             times = pc.assume_timezone(pc.cast(texts, pa.timestamp(arrow.unit)), "UTC")
         except pa.ArrowInvalid:
             return None
-    if arrow.unit == "us":
-        first = pc.min(times.cast(pa.int64()))
-        if first.is_valid and first.as_py() < _FIRST_YEAR.as_py():
-            return None
+    first = pc.min(times.cast(pa.int64())).as_py()
+    if first is not None and first < _FIRST_SECOND * _UNITS.get(arrow.unit, 10**9):
+        return None
     return times
 
 

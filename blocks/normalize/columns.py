@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, compress
+from math import isfinite
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 from msgspec.structs import astuple
 
 from blocks.normalize.plan import Elements, Layout
-from blocks.normalize.shape import LIST, NULL, OBJECT, SCALAR, kinds_of
+from blocks.normalize.shape import FLOAT, LIST, NULL, OBJECT, OTHER, SCALAR, kind_of, kinds_of
 from blocks.normalize.tree import Node, Slot, Table
 
 __all__ = ["Columns", "Lists", "Rows", "gather"]
@@ -31,7 +32,7 @@ class Lists:
 
     __slots__ = ("elements", "table", "values")
 
-    def __init__(self, table: Table, values: Sequence[Any], elements: Elements | None) -> None:
+    def __init__(self, table: Table, values: Any, elements: Elements | None) -> None:
         self.table = table
         self.values = values
         self.elements = elements
@@ -47,12 +48,16 @@ class Lists:
 
 
 class Columns:
-    """The columns of one table: values in row order with the kinds among them."""
+    """The columns of one table: values in row order with the kinds among them.
 
-    __slots__ = ("count", "lists", "values")
+    `nulls` are the columns that had no value at all.
+    """
+
+    __slots__ = ("count", "lists", "nulls", "values")
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.nulls: set[str] = set()
         self.values: dict[str, tuple[Sequence[Any], int]] = {}
         self.lists: list[Lists] = []
 
@@ -76,11 +81,12 @@ def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
     below: _Below = []
     if isinstance(rows, pa.Table):
         for name in rows.column_names:
-            values = rows.column(name).to_pylist()
-            _put(table.node.slot(name), values, kinds_of(values), None, None, columns, below)
+            values, kinds = _plain(table, rows.column(name).to_pylist())
+            _put(table.node.slot(name), values, kinds, None, None, columns, below)
     else:
         if elements is None or elements.type is Any:
-            kinds, layout, inner = kinds_of(rows), None, None
+            rows, kinds = _plain(table, rows)
+            layout = inner = None
         else:
             kinds, layout, inner = elements.kinds, elements.layout, elements.lists
         objects, lists, scalars = _split(rows, kinds, layout)
@@ -92,24 +98,90 @@ def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
             columns.put(table.values.column, scalars, kinds & SCALAR)
     for node, objects_below, layout_below in below:
         _spread(node, objects_below, layout_below, columns)
+    if table.clashes and any(layout is None for _, _, layout in below):
+        columns = _row_by_row(table, rows, columns)
+    if len({lists.table for lists in columns.lists}) < len(columns.lists):
+        table.dialect.crowded = True
     return columns
+
+
+def _row_by_row(table: Table, rows: Rows, columns: Columns) -> Columns:
+    """The columns of a table where several keys share one: the order in each row says who wins.
+
+    Values of rows that are no objects are taken from `columns`.
+    """
+    out = Columns(columns.count)
+    out.nulls = columns.nulls
+    plain = rows.to_pylist() if isinstance(rows, pa.Table) else rows
+    values: dict[str, list[Any]] = {
+        name: [
+            None if isinstance(row, dict) else old for row, old in zip(plain, known, strict=True)
+        ]
+        for name, (known, _) in columns.values.items()
+    }
+    lists: dict[tuple[str, ...], Lists] = {}
+    for index, row in enumerate(plain):
+        for slot, value in _flat(table.node, row) if isinstance(row, dict) else ():
+            if slot.is_json or not isinstance(value, list):
+                values.setdefault(slot.column, [None] * columns.count)[index] = value
+            else:
+                empty = Lists(slot.items, [None] * columns.count, None)
+                lists.setdefault(slot.items.path, empty).values[index] = value
+    for name, column in values.items():
+        out.put(name, *_plain(table, column))
+    out.lists = [*lists.values()]
+    if any(isinstance(row, list) for row in plain):
+        out.lists += [each for each in columns.lists if each.table is table.lists.items]
+    return out
+
+
+def _flat(node: Node, row: dict[str, Any]) -> Iterable[tuple[Slot, Any]]:
+    """The values of one row that are neither null nor objects, in the order dlt meets them."""
+    below = [(node, row)]
+    while below:
+        owner, found = below.pop()
+        for key, value in found.items():
+            slot = owner.slot(key)
+            if isinstance(value, dict) and not slot.is_json:
+                below.append((slot.node, value))
+            elif value is not None:
+                yield slot, value
 
 
 def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Columns) -> None:
     """Fill the columns of the objects of `node`, one for each row: structs or dicts."""
     below: _Below = []
     if layout is None:
-        for key, values in _turn(rows):
-            _put(node.slot(key), values, kinds_of(values), None, None, columns, below)
+        for key, column in _turn(rows):
+            values, kinds = _plain(node.table, column)
+            _put(node.slot(key), values, kinds, None, None, columns, below)
     else:
         # One tuple a row and one zip is a third faster than an attribute pass per column.
         turned = zip(*map(astuple, rows), strict=True)
-        for field, column in zip(layout.fields, turned, strict=False):
-            kinds = kinds_of(column) if field.type is Any else field.kinds
-            _put(field.slot, column, kinds, field.layout, field.elements, columns, below)
+        for field, values in zip(layout.fields, turned, strict=False):
+            kinds = kinds_of(values) if field.type is Any else field.kinds
+            _put(field.slot, values, kinds, field.layout, field.elements, columns, below)
     # dlt keeps the objects of a row on a stack: the last one comes first.
     for node_below, rows_below, layout_below in reversed(below):
         _spread(node_below, rows_below, layout_below, columns)
+
+
+def _plain(table: Table, values: Sequence[Any]) -> tuple[Sequence[Any], int]:
+    """Python values with their kinds, those dlt has no type for as its extract would leave them."""
+    kinds = kinds_of(values)
+    if kinds & FLOAT and not all(map(isfinite, filter(_is_float, values))):
+        # dlt's extract writes what JSON has no word for as null.
+        values = [None if _is_float(value) and not isfinite(value) else value for value in values]
+        kinds = kinds_of(values)
+    if kinds & OTHER:
+        plain = table.dialect.plain
+        values = [plain(value) if kind_of(type(value)) == OTHER else value for value in values]
+        kinds = kinds_of(values)
+    return values, kinds
+
+
+def _is_float(value: Any) -> bool:
+    return type(value) is float
 
 
 def _turn(rows: Sequence[dict[str, Any]]) -> Iterable[tuple[str, list[Any]]]:
@@ -138,6 +210,8 @@ def _put(
     if not kinds & (OBJECT | LIST):
         if kinds & SCALAR:
             columns.put(slot.column, values, kinds & SCALAR)
+        else:
+            columns.nulls.add(slot.column)
         return
     if slot.is_json:
         columns.put(slot.column, values, kinds & ~NULL)

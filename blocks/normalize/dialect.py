@@ -8,6 +8,9 @@ range of versions is pinned in `pyproject.toml`.
 
 from __future__ import annotations
 
+import json as standard_json
+from datetime import date, datetime, time
+from decimal import Decimal
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
@@ -25,10 +28,16 @@ from dlt.common.schema.typing import C_DLT_ID, C_DLT_LOAD_ID, TColumnSchema, TTa
 from dlt.common.schema.utils import is_complete_column
 from dlt.common.time import get_context_timezone_name
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
+from pendulum import Date as PendulumDate
+from pendulum import DateTime as PendulumDateTime
+from pendulum import Time as PendulumTime
 
 from blocks.errors import NormalizeError
 
 __all__ = ["Dialect"]
+
+# Python values that dlt has a data type for.
+_KEPT = {datetime, date, time, Decimal, bytes, PendulumDateTime, PendulumDate, PendulumTime}
 
 
 class Dialect:
@@ -60,6 +69,7 @@ class Dialect:
         self._row_id_kinds: dict[str, str] = {}
         self._claimed: set[str] = set()
         self.crowded = False
+        self.clashing = False
         self._refused_tables: set[str] = set()
         self._refused: dict[str, dict[str, str]] = {}
 
@@ -128,6 +138,14 @@ class Dialect:
             self._row_id_kinds[root] = helpers.get_root_row_id_type(self.schema, root)
         return self._row_id_kinds[root]
 
+    def excludes(self, table: str, column: str) -> bool:
+        """Whether the filters of the schema leave the column out."""
+        return not self._rows._filter_row(table, {column: True})
+
+    def is_root(self, table: str) -> bool:
+        """Whether the schema has a table found in lists as one of its own, not as a nested one."""
+        return not helpers.should_be_nested(self.schema, table)
+
     def inherited(self, table: str, is_root: bool) -> dict[str, str]:
         """The columns that rows below `table` inherit: name here -> name there."""
         rules = self._config.get("propagation")
@@ -144,6 +162,10 @@ class Dialect:
         """The schema of a column whose type is settled."""
         found = self.schema.tables.get(table, {"columns": {}})["columns"].get(column)
         return found if found is not None and is_complete_column(found) else None
+
+    def is_new(self, table: str) -> bool:
+        """Whether no column of `table` has a type yet."""
+        return self.schema.is_new_table(table)
 
     def columns(self, table: str) -> dict[str, TColumnSchema]:
         """All columns of `table` whose type is settled, in the order of the schema."""
@@ -233,7 +255,11 @@ class Dialect:
 
     def row_hash(self, row: dict[str, Any], columns: list[str] | None = None) -> str:
         """The id of a root row made of its values: all of them, or those of `columns`."""
-        return helpers.get_row_hash(row, subset=columns)
+        try:
+            # As they stand in the files of dlt's extract, dates and decimals marked.
+            return helpers.get_row_hash(json.loadb(json.typed_dumpb(row)), subset=columns)
+        except TypeError as error:
+            raise NormalizeError(f"expected values to make an id of, got {_short(row)}") from error
 
     def nested_hash(self, parent_id: str, table: str, index: int) -> str:
         """The id of a nested row made of its parent's id and its place."""
@@ -246,7 +272,27 @@ class Dialect:
 
     def dumps(self, value: Any) -> str:
         """JSON text as dlt writes it into a column of type json."""
-        return json.dumps(value)
+        try:
+            return json.dumps(value)
+        except TypeError:  # integers beyond 64 bits, which dlt cannot write
+            pass
+        try:
+            return standard_json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        except TypeError as error:
+            raise NormalizeError(f"expected a value for JSON, got {value!r:.60}") from error
+
+    def plain(self, value: Any) -> Any:
+        """What a Python value JSON has no word for is after dlt's extract wrote and read it."""
+        if type(value) in _KEPT:
+            return value
+        try:
+            return json.typed_loadb(json.typed_dumpb(value))
+        except TypeError as error:
+            raise NormalizeError(f"expected a value dlt can load, got {value!r:.60}") from error
+
+    def key(self, key: Any) -> str:
+        """The text that a key of a Python dict is in JSON."""
+        return key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: None}))))
 
 
 def _short(row: dict[str, Any]) -> str:

@@ -71,11 +71,8 @@ class Normalizer:
         """
         held = _Held()
         try:
-            for chunk, plan in self._chunks(pages):
-                with _no_collector():
-                    held.add(tables(self._root, chunk, plan))
-                    if isinstance(chunk, list):
-                        chunk.clear()  # while the collector rests
+            for chunk in self._chunks(pages):
+                self._add(held, chunk)
                 if held.count >= rows:
                     yield held.take()
         except NormalizeError:
@@ -85,48 +82,97 @@ class Normalizer:
         if held.count:
             yield held.take()
 
-    def _chunks(self, pages: Iterable[Page]) -> Iterator[tuple[Rows, Elements | None]]:
+    def _add(self, held: _Held, chunk: _Chunk) -> None:
+        with _no_collector():
+            before = self.dialect.snapshot()
+            try:
+                held.add(tables(self._root, chunk.rows, chunk.plan))
+            except NormalizeError:
+                # Find the page with the value that fits nowhere; rows before it count.
+                self.dialect.restore(before)
+                for page, rows in chunk.pages():
+                    try:
+                        held.add(tables(self._root, rows, chunk.plan))
+                    except NormalizeError as error:
+                        raise NormalizeError(f"page {page}: {error}") from error
+            except RecursionError:
+                raise NormalizeError(
+                    f"page {chunk.ends[0][0]}: records are nested too deeply for tables:"
+                    " set max_nesting, then what is deeper becomes JSON"
+                ) from None
+            chunk.clear()  # while the collector rests
+
+    def _chunks(self, pages: Iterable[Page]) -> Iterator[_Chunk]:
         """Rows of one plan, as many as fit the processor's cache."""
-        chunk: list[Any] = []
-        plan: Elements | None = None
-        size = 0
+        chunk = _Chunk(None)
         for page in pages:
             try:
                 with _no_collector():
-                    elements, records = self._read(page)
+                    plan, rows = self._read(page)
             except NormalizeError:
-                yield from _slices(chunk, plan)
+                yield from chunk.parts()
                 raise
-            is_table = isinstance(records, pa.Table)
-            full = size >= _CHUNK_BYTES or len(chunk) >= _CHUNK_ROWS
-            if full or is_table or elements is not plan:
-                yield from _slices(chunk, plan)
-                chunk, size, plan = [], 0, elements
-            if is_table:
-                yield records, None
-                continue
-            chunk.extend(records)
-            size += len(page) if isinstance(page, bytes) else 0
-        yield from _slices(chunk, plan)
+            if chunk.is_full() or plan is not chunk.plan or isinstance(rows, pa.Table):
+                yield from chunk.parts()
+                chunk = _Chunk(plan)
+            chunk.add(self._reader.pages, rows, len(page) if isinstance(page, bytes) else 0)
+            if isinstance(rows, pa.Table):
+                yield chunk
+                chunk = _Chunk(plan)
+        yield from chunk.parts()
 
     def _read(self, page: Page) -> tuple[Elements | None, Rows]:
         if isinstance(page, bytes):
             return self._reader.read(page)
+        self._reader.pages += 1
         if isinstance(page, (list, pa.Table)):
             return None, page
         raise NormalizeError(
-            f"expected a page as JSON bytes, list of rows or Arrow table, got {type(page).__name__}"
+            f"page {self._reader.pages}: expected a page as JSON bytes, list of rows"
+            f" or Arrow table, got {type(page).__name__}"
         )
 
 
-def _slices(rows: list[Any], plan: Elements | None) -> Iterator[tuple[list[Any], Elements | None]]:
-    # One page may be a whole export.
-    if len(rows) <= 2 * _CHUNK_ROWS:
-        if rows:
-            yield rows, plan
-        return
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        yield rows[start : start + _CHUNK_ROWS], plan
+class _Chunk:
+    """Rows of consecutive pages, all read by one plan; `ends` are page numbers and row counts."""
+
+    def __init__(self, plan: Elements | None) -> None:
+        self.plan = plan
+        self.rows: Any = []
+        self.ends: list[tuple[int, int]] = []
+        self._size = 0
+
+    def add(self, page: int, rows: Rows, size: int) -> None:
+        if isinstance(rows, pa.Table):
+            self.rows = rows
+        else:
+            self.rows.extend(rows)
+        self.ends.append((page, len(self.rows)))
+        self._size += size
+
+    def is_full(self) -> bool:
+        return self._size >= _CHUNK_BYTES or len(self.rows) >= _CHUNK_ROWS
+
+    def pages(self) -> Iterator[tuple[int, Rows]]:
+        start = 0
+        for page, end in self.ends:
+            yield page, self.rows[start:end]
+            start = end
+
+    def parts(self) -> Iterator[_Chunk]:
+        # One page may be a whole export.
+        if len(self.rows) <= 2 * _CHUNK_ROWS:
+            if len(self.rows):
+                yield self
+            return
+        for page, rows in self.pages():
+            for start in range(0, len(rows), _CHUNK_ROWS):
+                part = _Chunk(self.plan)
+                part.add(page, rows[start : start + _CHUNK_ROWS], 0)
+                yield part
+
+    def clear(self) -> None:
+        self.rows = []
 
 
 class _Held:

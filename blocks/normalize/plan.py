@@ -72,7 +72,7 @@ class Field:
 
     def __init__(self, shape: Shape, slot: Slot) -> None:
         self.slot = slot
-        self.kinds = shape.kinds
+        self.kinds = _widened(shape.kinds)
         self.layout: Layout | None = None
         self.elements: Elements | None = None
         self.default: Any = None
@@ -81,7 +81,7 @@ class Field:
             return
         self.layout = _layout(shape, slot.node) if shape.kinds & OBJECT else None
         self.elements = Elements(shape.items, slot.items) if shape.items else None
-        if self.layout and shape.kinds == OBJECT:
+        if self.layout and self.kinds == OBJECT:
             # Absent objects share one empty row and null does not fit, so that columns below
             # need no test for None.
             self.default = self.layout.empty
@@ -97,7 +97,7 @@ class Elements:
 
     def __init__(self, shape: Shape, table: Table) -> None:
         # Only null fits a list that was always empty: msgspec has no type that nothing fits.
-        self.kinds = shape.kinds or NULL
+        self.kinds = _widened(shape.kinds) or NULL
         self.layout: Layout | None = None
         self.lists: Elements | None = None
         if shape.kinds & OTHER or (shape.kinds & LIST and table.lists.is_json):
@@ -106,6 +106,11 @@ class Elements:
         self.layout = _layout(shape, table.node) if shape.kinds & OBJECT else None
         self.lists = Elements(shape.items, table.lists.items) if shape.items else None
         self.type = _type(self.kinds, self.layout, self.lists)
+
+
+def _widened(kinds: int) -> int:
+    # A bare float type would take integers, and round them.
+    return kinds | INT if kinds & FLOAT else kinds
 
 
 def _layout(shape: Shape, node: Node) -> Layout | None:

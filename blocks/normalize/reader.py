@@ -48,7 +48,12 @@ class Reader:
         body = body.removeprefix(b"\xef\xbb\xbf")
         try:
             if self._decode is None and self._shape.kinds and self.planned:
-                self._compile()
+                try:
+                    self._compile()
+                except RecursionError:
+                    self.planned = False  # deeper than plans can be, not than values
+                if self.table.dialect.clashing:
+                    self.planned, self._decode = False, None  # structs have no order of keys
             if self._decode is not None:
                 try:
                     found = self._decode(body)
@@ -58,7 +63,7 @@ class Reader:
             return None, self._explore(peek(body, self.path))
         except RecursionError:
             raise NormalizeError(f"page {self.pages}: JSON is nested too deeply to read") from None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise NormalizeError(f"page {self.pages}: expected JSON, got: {error}") from error
 
     def _explore(self, found: Any) -> list[Any]:
@@ -87,7 +92,7 @@ class Reader:
         self._misfits = 0
 
 
-def _decoder(path: Sequence[str | int], records: Any) -> Callable[[bytes], Any]:
+def _decoder(path: Sequence[Any], records: Any) -> Callable[[bytes], Any]:
     """What decodes the value at `path` as `records`; what is off the path is skipped in C."""
     if not all(isinstance(key, str) and is_nameable(key) for key in path):
         return lambda body: msgspec.convert(peek(body, path), records)

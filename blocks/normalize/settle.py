@@ -43,7 +43,12 @@ def settle(
         column = dialect.known(table.name, name)
         if refused == "discard_row":
             dropped.update(index for index, value in enumerate(values) if value is not None)
-        if refused or column is None:
+        if refused:
+            continue
+        if column is None:
+            # Its first value went to a variant: it has a preferred type that did not fit.
+            if any(value is not None for value in values):
+                misfits[name] = values
             continue
         type_ = column["data_type"]
         if type_ == "json" and not kinds & ~(OBJECT | LIST):
@@ -64,19 +69,24 @@ def settle(
 def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
     """Let the dialect settle the columns it does not know by their first values, all at once.
 
-    At once, because a contract that freezes columns lets the first row of a table define them.
+    At once, because a contract that freezes columns lets a new table have those it begins with;
+    a nested table begins with its first row.
     """
     dialect = table.dialect
-    first = {}
+    parent = table.parent.name if table.parent else None
+    if parent is not None and dialect.is_new(table.name):
+        row = {name: values[0] for name, (values, _) in columns.values.items()}
+        dialect.fit(table.name, parent, {**row, **ids})
+    # dlt refuses even a null where its hints allow none.
+    first: dict[str, Any] = dict.fromkeys(columns.nulls - columns.values.keys())
     for name, (values, _) in columns.values.items():
         if dialect.known(table.name, name) is None and not dialect.refuses(table.name, name):
             first[name] = next((value for value in values if value is not None), None)
     first.update(
         (name, value) for name, value in ids.items() if not dialect.known(table.name, name)
     )
-    first = {name: value for name, value in first.items() if value is not None}
     if first and not dialect.refuses(table.name):
-        dialect.fit(table.name, table.parent.name if table.parent else None, first)
+        dialect.fit(table.name, parent, first)
 
 
 def _fit(
@@ -89,16 +99,16 @@ def _fit(
     for name, values in misfits.items():
         column = dialect.known(table.name, name)
         native = _NATIVE.get(str(column["data_type"])) if column else None
-        seen: dict[tuple[type, Any], dict[str, Any] | None] = {}
+        seen: dict[tuple[type, str], dict[str, Any] | None] = {}
         for index, value in enumerate(values):
-            if value is None:
+            if value is None or index in dropped:
                 continue
             if type(value) is native:
                 row: dict[str, Any] | None = {name: value}
             elif isinstance(value, (dict, list)):
                 row = dialect.fit(table.name, parent, {name: value})
             else:
-                key = (type(value), value)
+                key = (type(value), repr(value))
                 if key not in seen:
                     seen[key] = dialect.fit(table.name, parent, {name: value})
                 row = seen[key]
@@ -125,7 +135,7 @@ def _array(table: Table, name: str, values: Sequence[Any]) -> pa.Array:
     arrow = dialect.arrow_type(column)
     try:
         return pa.array(values, arrow)
-    except (pa.ArrowException, OverflowError) as error:
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
         raise NormalizeError(
             f"expected values that fit {column['data_type']} in column {table.name}.{name},"
             f" got {_first_misfit(values, arrow)}: hint the column as decimal, wei or text"
@@ -136,7 +146,7 @@ def _first_misfit(values: Sequence[Any], arrow: pa.DataType) -> str:
     for value in values:
         try:
             pa.scalar(value, arrow)
-        except (pa.ArrowException, OverflowError):
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError):
             text = repr(value)
             return text if len(text) <= 60 else f"{text[:57]}..."
     return "values that do not fit together"

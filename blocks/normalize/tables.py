@@ -76,10 +76,10 @@ def _write(
     dialect = table.dialect
     columns = gather(table, rows, elements)
     inherited = origin.inherited if origin else {}
-    for name, values in inherited.items():
-        if not isinstance(values, pa.Array):
-            columns.values[name] = values, kinds_of(values)
-    arrays, keep = settle(table, columns, _id_samples(table, inherited))
+    if origin is not None and dialect.is_root(table.name):
+        origin = None  # made of lists, and yet with root rows: the schema has it so
+    _set_system_columns(table, columns, inherited, is_root=origin is None)
+    arrays, keep = settle(table, columns, _id_samples(table, inherited, is_root=origin is None))
     if dialect.refuses(table.name):
         return
     arrays.update((name, ids) for name, ids in inherited.items() if isinstance(ids, pa.Array))
@@ -110,12 +110,29 @@ def _write(
                 _write(lists.table, items[item], lists.elements, below.cut(item), out, singly=True)
 
 
-def _id_samples(table: Table, inherited: Mapping[str, Any]) -> dict[str, Any]:
+def _set_system_columns(
+    table: Table, columns: Columns, inherited: Mapping[str, Any], *, is_root: bool
+) -> None:
+    """Put in what rows inherit, and take out what the records say under dlt's own names."""
+    dialect = table.dialect
+    for name, values in inherited.items():
+        if isinstance(values, pa.Array):
+            columns.values.pop(name, None)
+        else:
+            columns.put(name, values, kinds_of(values))
+    for name in [dialect.load] if is_root else [dialect.parent_id, dialect.list_index]:
+        columns.values.pop(name, None)
+    for name in list(columns.values):
+        if dialect.excludes(table.name, name):
+            del columns.values[name]
+
+
+def _id_samples(table: Table, inherited: Mapping[str, Any], *, is_root: bool) -> dict[str, Any]:
     """The id columns of the table, in dlt's order, each with a value of its type."""
     dialect = table.dialect
-    if table.parent is None:
-        return {dialect.load: "", dialect.row_id: ""}
     samples = {name: "" for name, values in inherited.items() if isinstance(values, pa.Array)}
+    if is_root:
+        return {**samples, dialect.load: "", dialect.row_id: ""}
     return {**samples, dialect.parent_id: "", dialect.list_index: 0, dialect.row_id: ""}
 
 
@@ -130,7 +147,7 @@ def _hand_down(
 ) -> dict[str, Any]:
     """What rows below inherit: ids as arrays, values as they came, both one for each child."""
     dialect = table.dialect
-    rules = dialect.inherited(table.name, table.parent is None)
+    rules = dialect.inherited(table.name, table.parent is None or dialect.is_root(table.name))
     sources = {name: name for name in inherited} | {there: here for here, there in rules.items()}
     handed: dict[str, Any] = {}
     for there, here in sources.items():
@@ -185,7 +202,14 @@ def _hashes(table: Table, kind: str, rows: _Rows) -> list[str]:
     dialect = table.dialect
     if kind == "key_hash":
         names = dialect.key_columns(table.name)
-        keys = [rows.columns.values.get(name, ([None] * rows.columns.count,))[0] for name in names]
+        columns = rows.columns
+        for name in names:
+            if name not in columns.values and name not in columns.nulls:
+                raise NormalizeError(
+                    f"expected key column {name} in table {table.name}, got rows without"
+                )
+        none = ([None] * columns.count, 0)
+        keys = [columns.values.get(name, none)[0] for name in names]
         dicts = [dict(zip(names, key, strict=True)) for key in zip(*keys, strict=True)]
     else:
         names = None

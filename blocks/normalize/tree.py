@@ -7,12 +7,15 @@ objects or lists found there. Names and rules come from the dialect.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from blocks.normalize.dialect import Dialect
 
 __all__ = ["Node", "Slot", "Table"]
+
+logger = logging.getLogger(__name__)
 
 
 class Table:
@@ -21,7 +24,17 @@ class Table:
     `level` is how many levels of nesting its rows may still open, as dlt counts them.
     """
 
-    __slots__ = ("dialect", "lists", "name", "node", "parent", "path", "values")
+    __slots__ = (
+        "clashes",
+        "columns",
+        "dialect",
+        "lists",
+        "name",
+        "node",
+        "parent",
+        "path",
+        "values",
+    )
 
     def __init__(self, dialect: Dialect, path: tuple[str, ...], level: int, parent: Table | None):
         self.dialect = dialect
@@ -29,6 +42,8 @@ class Table:
         self.parent = parent
         self.name = dialect.join(*path)
         dialect.claim(self.name)
+        self.clashes = False
+        self.columns: dict[str, Slot] = {}
         self.node = Node(self, (), level, level)
         # A row that is no object becomes {"value": row}. A list inside a list becomes
         # {"list": row}, one level deeper; a list as a record is a value like any other.
@@ -36,6 +51,16 @@ class Table:
         self.lists = (
             self.values if parent is None else Node(self, (), level - 1, level - 1).slot("list")
         )
+
+    def claim(self, slot: Slot) -> None:
+        """Note that values of `slot` go to its column; two slots for one make a clash."""
+        first = self.columns.setdefault(slot.column, slot)
+        if first is not slot and first.owner.row_level == slot.owner.row_level:
+            self.clashes = self.dialect.clashing = True
+            logger.warning(
+                "keys %r and %r of table %s share the column %s: a row keeps its later value",
+                *(first.key, slot.key, self.name, slot.column),
+            )
 
 
 class Node:
@@ -54,7 +79,7 @@ class Node:
         """The slot of `key`, always the same one."""
         found = self.slots.get(key)
         if found is None:
-            found = self.slots[key] = Slot(self, key)
+            found = self.slots[key] = Slot(self, self.table.dialect.key(key))
         return found
 
 
@@ -72,6 +97,7 @@ class Slot:
         self.key = key
         self.column = table.dialect.join(*owner.path, table.dialect.column(key))
         self.is_json = table.dialect.is_json(table.name, self.column, owner.level)
+        table.claim(self)
         self._node: Node | None = None
         self._items: Table | None = None
 

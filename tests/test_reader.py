@@ -1,0 +1,86 @@
+"""The reader: by plan or as plain values, every page gives the same rows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from dlt.common.schema import Schema
+
+from blocks.errors import NormalizeError
+from blocks.normalize.dialect import Dialect
+from blocks.normalize.reader import Reader
+from blocks.normalize.tree import Table
+
+
+def reader(path: str | list[str | int] = "", *, planned: bool = True) -> Reader:
+    """A reader for a new table."""
+    dialect = Dialect(Schema("test"))
+    return Reader(Table(dialect, ("items",), 1000, None), path, planned=planned)
+
+
+def test_plan_after_the_first_page() -> None:
+    """The first page is explored, the next one of its shape is read by a plan."""
+    one = reader()
+    plan, rows = one.read(b'[{"a": 1}]')
+    assert plan is None
+    assert rows == [{"a": 1}]
+    plan, rows = one.read(b'[{"a": 2}, {}]')
+    assert plan is not None
+    assert [row.f0 for row in rows] == [2, None]
+    assert one.read(b'{"a": 3}')[1][0].f0 == 3
+
+
+def test_no_plan_when_not_wanted() -> None:
+    """Rows whose ids are hashes of all they hold come as they are."""
+    one = reader(planned=False)
+    assert [one.read(b'[{"a": 1}]') for _ in range(3)] == [(None, [{"a": 1}])] * 3
+
+
+def test_a_page_that_does_not_fit_widens_the_plan() -> None:
+    """A new key or kind is read as plain values once, by the plan from then on."""
+    one = reader()
+    one.read(b'[{"a": 1}]')
+    for body in (b'[{"a": "x"}]', b'[{"b": 1}]', b'[{"a": {"c": [1]}}]', b"[[1], 2, null]"):
+        assert one.read(body)[0] is None
+        assert one.read(body)[0] is not None
+
+
+def test_drifting_keys_cost_few_plans() -> None:
+    """A feed with a new key on every page is explored more and more often before a plan is made."""
+    one = reader()
+    plans = set()
+    for number in range(200):
+        plan, rows = one.read(json.dumps([{f"key{number}": number}]).encode())
+        plans.add(id(plan))
+        assert plan is None
+        assert rows == [{f"key{number}": number}]
+    known = [one.read(b'[{"key0": 1}]') for _ in range(2)]
+    assert known[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "count"),
+    [
+        ("data.rows", b'{"x": [1], "data": {"rows": [{"a": 1}], "n": 1}}', 1),
+        (["a.b"], b'{"a.b": [{"a": 1}, {"a": 2}]}', 2),
+        (["pages", 0, "rows"], b'{"pages": [{"rows": [{"a": 1}]}]}', 1),
+        (['q"'], b'{"q\\"": [{"a": 1}]}', 1),
+        ("one", b'{"one": {"a": 1}}', 1),
+    ],
+)
+def test_paths(path: Any, body: bytes, count: int) -> None:
+    """Records are found at dotted paths, odd keys and places in arrays, by plan as well."""
+    one = reader(path)
+    assert [len(one.read(body)[1]) for _ in range(3)] == [count] * 3
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"rows": null}', b'{"rows": 1}', b"[]", b"3"])
+def test_no_records(body: bytes) -> None:
+    """A body without records at the path is an error with page and path, never an empty page."""
+    one = reader("rows")
+    one.read(b'{"rows": [{"a": 1}]}')
+    for number in (2, 3):
+        with pytest.raises(NormalizeError, match=f"page {number}: .* at rows, got"):
+            one.read(body)
