@@ -36,6 +36,9 @@ from blocks.errors import NormalizeError
 
 __all__ = ["Dialect"]
 
+# What the Arrow type of a column follows from.
+_TYPING = ("data_type", "precision", "scale", "timezone", "x-nested-type")
+
 # Python values that dlt has a data type for.
 _KEPT = {datetime, date, time, Decimal, bytes, PendulumDateTime, PendulumDate, PendulumTime}
 
@@ -67,6 +70,7 @@ class Dialect:
             SimpleNamespace(destination_capabilities=self._capabilities),  # type: ignore[arg-type]
         )
         self._row_id_kinds: dict[str, str] = {}
+        self._arrow_types: dict[tuple[Any, ...], pa.DataType] = {}
         self._claimed: set[str] = set()
         self.crowded = False
         self.clashing = False
@@ -174,7 +178,13 @@ class Dialect:
 
     def arrow_type(self, column: TColumnSchema) -> pa.DataType:
         """The Arrow type dlt writes a column with."""
-        return get_py_arrow_datatype(column, self._capabilities, get_context_timezone_name())
+        key = tuple(map(column.get, _TYPING))
+        found = self._arrow_types.get(key)
+        if found is None:
+            zone = get_context_timezone_name()
+            found = get_py_arrow_datatype(column, self._capabilities, zone)
+            self._arrow_types[key] = found
+        return found
 
     def refuses(self, table: str, column: str | None = None) -> str | None:
         """What the schema contract does to a table or column it does not let in, if so."""

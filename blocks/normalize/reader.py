@@ -38,6 +38,7 @@ class Reader:
         self._decode: Callable[[bytes], Any] | None = None
         self._plans = 0
         self._misfits = 0
+        self._stale = False
 
     def read(self, body: bytes) -> tuple[Elements | None, list[Any]]:
         """The records of a page, with the plan they were decoded by (`None`: plain values).
@@ -77,7 +78,8 @@ class Reader:
             )
         rows = found if isinstance(found, list) else [found]
         self._misfits += 1
-        if self._shape.fit(rows) and self._misfits >= 2 ** max(0, self._plans - _EAGER_PLANS):
+        self._stale |= self._shape.fit(rows)
+        if self._stale and self._misfits >= 2 ** max(0, self._plans - _EAGER_PLANS):
             self._decode = None
         return rows
 
@@ -90,6 +92,7 @@ class Reader:
         self._decode = _decoder(self.path, records)
         self._plans += 1
         self._misfits = 0
+        self._stale = False
 
 
 def _decoder(path: Sequence[Any], records: Any) -> Callable[[bytes], Any]:
