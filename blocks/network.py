@@ -126,6 +126,8 @@ class _Pump(Generic[T]):
     def __init__(self, source: AsyncIterable[T], ahead: int) -> None:
         self._source = source
         self._room = asyncio.Semaphore(ahead)
+        self._refill = max(1, ahead // 2)
+        self._taken = 0
         self._network = _network
         self._events: queue.SimpleQueue[_Item[T] | _End] = queue.SimpleQueue()
         self._stopped = False
@@ -144,7 +146,12 @@ class _Pump(Generic[T]):
             # `_thread.interrupt_main` does, and Ctrl-C on Windows.
             with contextlib.suppress(queue.Empty):
                 event = self._events.get(timeout=_ALERT)
-                self._loop.call_soon_threadsafe(self._room.release)
+                # The loop is woken once for several items: each time costs a system call and a
+                # switch of threads.
+                self._taken += 1
+                if self._taken >= self._refill:
+                    self._loop.call_soon_threadsafe(self._release, self._taken)
+                    self._taken = 0
                 return event
 
     def stop(self) -> BaseException | None:
@@ -164,6 +171,10 @@ class _Pump(Generic[T]):
             logger.warning("%r still cleans up after %g s, left alone", self._source, _PATIENCE)
             return None
         return event.error
+
+    def _release(self, count: int) -> None:
+        for _ in range(count):
+            self._room.release()
 
     def _begin(self) -> None:
         self._task: asyncio.Task[BaseException | None] = self._loop.create_task(self._run())
