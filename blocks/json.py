@@ -1,24 +1,29 @@
 """JSON: read one value out of a body, count its records, or decode all of it.
 
-`peek` and `count` skip in C whatever is not on their path; `loads` and `dumps` do whole documents.
-One UTF-8 byte order mark at the start is dropped.
+`peek`, `count` and `raw` skip in C whatever is not on their path; `loads` and `dumps` do whole
+documents. One UTF-8 byte order mark at the start is dropped.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
 import orjson
 
-__all__ = ["Path", "count", "dumps", "loads", "peek"]
+__all__ = ["Path", "Step", "count", "dumps", "keys", "loads", "peek", "raw"]
 
-Path: TypeAlias = str | Sequence[str | int]
-"""Keys from the root to a value: dotted text (`"meta.next"`; `""` is the whole document), or a
-sequence, for keys with dots (`["@odata.nextLink"]`) and places in arrays (`["data", -1, "id"]`)."""
+Step: TypeAlias = str | int | Mapping[str, str]
+"""One step of a path: a key of an object, a place in an array, or members by which to choose from
+an array of objects."""
+
+Path: TypeAlias = str | Sequence[Step]
+"""Steps from the root to a value: dotted text (`"meta.next"`, `"data[-1].id"`,
+`"links[rel=next].href"`; `""` is the whole document), or a sequence, for keys with dots or brackets
+(`["data", -1, "user.id"]`, `["links", {"rel": "next"}, "href"]`)."""
 
 
 def peek(body: bytes, path: Path) -> Any:
@@ -28,8 +33,10 @@ def peek(body: bytes, path: Path) -> Any:
 
     >>> peek(b'{"data": [1, 2], "meta": {"next": "c2"}}', "meta.next")
     'c2'
-    >>> peek(b'{"data": [{"id": 1}, {"id": 2}]}', ["data", -1, "id"])
+    >>> peek(b'{"data": [{"id": 1}, {"id": 2}]}', "data[-1].id")
     2
+    >>> peek(b'{"links": [{"rel": "self"}, {"rel": "next", "href": "/2"}]}', "links[rel=next].href")
+    '/2'
     >>> peek(b'{"data": []}', "meta.next") is None
     True
     """
@@ -48,6 +55,33 @@ def count(body: bytes, path: Path) -> int | None:
     """
     length: int | None = _read(body, path, list[msgspec.Raw], len)
     return length
+
+
+def raw(body: bytes, path: Path) -> bytes | None:
+    """The JSON text of the value at `path`, checked but not decoded; `None` when there is none.
+
+    Raises `msgspec.DecodeError` when the body is not JSON.
+
+    >>> raw(b'{"data": [1, 2.50], "meta": null}', "data")
+    b'[1, 2.50]'
+    >>> raw(b'{"data": [1, 2.50], "meta": null}', "meta")
+    b'null'
+    """
+    text: bytes | None = _read(body, path, msgspec.Raw, bytes)
+    return text
+
+
+def keys(path: Path) -> tuple[Step, ...]:
+    """The steps of `path`; raises `ValueError` for text that is none.
+
+    In text a step is what stands between dots; `[2]` and `[-1]` are places in an array, and
+    `[rel=next]` is the first of its objects whose `rel` is `next`, or is a list that has `next`.
+    The annotations of OData keep their dot: `@odata.nextLink` is one key.
+
+    >>> keys("data.links[rel=next].href")
+    ('data', 'links', {'rel': 'next'}, 'href')
+    """
+    return _parsed(path) if isinstance(path, str) else tuple(path)
 
 
 def loads(body: bytes) -> Any:
@@ -76,9 +110,9 @@ _UNNAMABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
 def _read(body: bytes, path: Path, kind: Any, finish: Callable[[Any], Any]) -> Any:
-    keys = (path.split(".") if path else ()) if isinstance(path, str) else path
+    steps = keys(path)
     try:
-        found = _descend(_without_mark(body), keys, kind)
+        found = _descend(_without_mark(body), steps, kind)
         return None if found is None else finish(found)
     except RecursionError:
         raise msgspec.DecodeError("JSON is nested too deeply") from None
@@ -86,30 +120,65 @@ def _read(body: bytes, path: Path, kind: Any, finish: Callable[[Any], Any]) -> A
         raise msgspec.DecodeError("JSON holds text that is not UTF-8") from None
 
 
-def _descend(value: Any, keys: Sequence[str | int], kind: Any) -> Any:
+def _descend(value: Any, steps: tuple[Step, ...], kind: Any) -> Any:
     # One key at a time, each level left as Raw: the first step then checks the syntax of the whole
     # body, which one nested type would not do where it meets a value of another kind.
     try:
-        if not keys:
+        if not steps:
             return msgspec.json.decode(value, type=kind)
-        for key in keys[:-1]:
-            value = _pick(value, key, msgspec.Raw)
+        for step in steps[:-1]:
+            value = _pick(value, step, msgspec.Raw)
             if value is None:
                 return None
-        return _pick(value, keys[-1], kind)
+        return _pick(value, steps[-1], kind)
     except msgspec.ValidationError:
         msgspec.json.decode(value, type=msgspec.Raw)  # raises if what follows is not JSON
         return None
 
 
-def _pick(value: Any, key: str | int, kind: Any) -> Any:
-    if isinstance(key, str) and not _UNNAMABLE.search(key):
-        return _field(key, kind)(value).value
-    container: Any = dict[str, msgspec.Raw] if isinstance(key, str) else list[msgspec.Raw]
+def _pick(value: Any, step: Step, kind: Any) -> Any:
+    if isinstance(step, str) and not _UNNAMABLE.search(step):
+        return _field(step, kind)(value).value
+    container: Any = dict[str, msgspec.Raw] if isinstance(step, str) else list[msgspec.Raw]
+    found = msgspec.json.decode(value, type=container)
     try:
-        return msgspec.json.decode(msgspec.json.decode(value, type=container)[key], type=kind)
+        chosen = _chosen(found, step) if isinstance(step, Mapping) else found[step]
     except LookupError:
         return None
+    return msgspec.json.decode(chosen, type=kind)
+
+
+def _chosen(elements: list[msgspec.Raw], members: Mapping[str, str]) -> msgspec.Raw:
+    # As HAL, FHIR and PayPal list their links; a list for `rel` is Siren's.
+    for element in elements:
+        found = msgspec.json.decode(element)
+        if isinstance(found, dict) and all(
+            value == found.get(name) or (isinstance(found.get(name), list) and value in found[name])
+            for name, value in members.items()
+        ):
+            return element
+    raise LookupError
+
+
+_PART = re.compile(r"((?:@odata\.)?[^.\[\]]*)((?:\[[^\[\]]*\])*)(\.|\Z)")
+_BRACKET = re.compile(r"\[(?:(-?[0-9]{1,9})|([^=\]]+)=([^\]]*))\]")
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: str) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    at, more = 0, path
+    while more:
+        part = _PART.match(path, at)
+        brackets = [] if part is None else [*_BRACKET.finditer(part[2])]
+        if part is None or "".join(found[0] for found in brackets) != part[2]:
+            raise ValueError(f"path: expected keys, [2] or [key=value], got {path!r}")
+        if part[1] or not brackets:
+            steps.append(part[1])
+        for place, name, value in (found.groups() for found in brackets):
+            steps.append(int(place) if place else {name: value})
+        at, more = part.end(), part[3]
+    return tuple(steps)
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,8 @@
 
 A paginator is any callable `(httpx.Response) -> httpx.Request | None`; `None` says the page was the
 last. Those here keep no state: all they know is the response and the request it answers. They end
-where the API says so, and raise where it says something else. `turn` and `follow` make your own:
+where the API says so, and raise where it says something else; `blocks.stops.Until` sets another
+end. `turn` and `follow` make your own:
 
 >>> def next_page(response: httpx.Response) -> httpx.Request | None:
 ...     after = response.headers.get("x-after")
@@ -11,22 +12,41 @@ where the API says so, and raise where it says something else. `turn` and `follo
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, TypeVar
-from urllib.parse import quote, unquote_plus
+from typing import Any, TypeAlias
 
 import httpx
-import msgspec
 
-from blocks.errors import BodyError, ConfigError, ForeignOrigin, PagingError, PagingLoop, where
-from blocks.json import Path, count, peek
-from blocks.links import origin, parse, resolve
+from blocks.errors import BodyError, ConfigError, PagingError, PagingLoop, where
+from blocks.json import Path, keys
+from blocks.links import parse
+from blocks.places import Header, OrNull, Records, Source, Target, kind, put, read, records, sent
+from blocks.requests import follow, turn
 
-__all__ = ["LinkHeader", "NextToken", "NextUrl", "Offset", "PageNumber", "follow", "turn"]
+__all__ = [
+    "Keyset",
+    "LinkHeader",
+    "NextToken",
+    "NextUrl",
+    "Offset",
+    "PageNumber",
+    "Paginator",
+    "SinglePage",
+    "advance",
+    "follow",
+    "turn",
+]
 
-_T = TypeVar("_T")
+Paginator: TypeAlias = Callable[[httpx.Response], httpx.Request | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SinglePage:
+    """No next page: the first is all there is."""
+
+    def __call__(self, response: httpx.Response) -> None:
+        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +76,12 @@ class LinkHeader:
         targets = {link.target for link in links if rel in link.rels and link.anchor is None}
         if len(targets) > 1:
             raise PagingError(f"expected one link to {rel!r}, got {len(targets)}", response)
-        return _advance(response, follow(response, targets.pop())) if targets else None
+        return advance(response, follow(response, targets.pop())) if targets else None
 
 
 @dataclass(frozen=True, slots=True)
 class NextUrl:
-    """The page whose URL is at `path` in the body.
+    """The page whose URL is at `source`: a path into the body, or a `Header`.
 
     The last page has null, false, "" or nothing there.
 
@@ -71,73 +91,116 @@ class NextUrl:
     URL('https://api.example.com/items?page=2')
     """
 
-    path: Path
+    source: Source
 
     def __call__(self, response: httpx.Response) -> httpx.Request | None:
         """The request of the next page."""
-        url = _next(response, self.path)
+        url = _next(response, self.source)
         if url is None:
             return None
         if not isinstance(url, str):
-            raise PagingError(f"expected a URL at {self.path!r}, got {_kind(url)}", response)
-        return _advance(response, follow(response, url))
+            raise PagingError(f"expected a URL at {self.source!r}, got {kind(url)}", response)
+        return advance(response, follow(response, url))
 
 
 @dataclass(frozen=True, slots=True)
 class NextToken:
-    """The same request with the token at `path` as query parameter `param`.
+    """The same request with the token at `source` as `target`, a query parameter if it is text.
 
-    The last page has null, false, "" or nothing there.
+    The last page has null, false, "" or nothing there. Some APIs accept nothing beside a token but
+    what belongs to it: with `keep`, only those of the other parameters stay (`keep=[]`: none).
 
-    >>> request = httpx.Request("GET", "https://api.example.com/items")
+    >>> request = httpx.Request("GET", "https://api.example.com/items?limit=50&status=open")
     >>> page = httpx.Response(200, json={"meta": {"next": "c2"}}, request=request)
     >>> NextToken("meta.next", "cursor")(page).url
-    URL('https://api.example.com/items?cursor=c2')
+    URL('https://api.example.com/items?limit=50&status=open&cursor=c2')
+    >>> NextToken("meta.next", "cursor", keep=["limit"])(page).url
+    URL('https://api.example.com/items?limit=50&cursor=c2')
     """
 
-    path: Path
-    param: str
+    source: Source
+    target: Target
+    _: KW_ONLY
+    keep: Collection[str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.keep, str):
+            raise ConfigError(f"keep: expected a list of names, got {self.keep!r}")
+        if self.keep is not None and isinstance(self.target, Header):
+            raise ConfigError("keep: expected a token in the query or body, got a Header")
 
     def __call__(self, response: httpx.Response) -> httpx.Request | None:
         """The request of the next page."""
-        token = _next(response, self.path)
+        token = _next(response, self.source)
         if token is None:
             return None
         if not isinstance(token, str | int) or token is True:
-            raise PagingError(f"expected a token at {self.path!r}, got {_kind(token)}", response)
-        return _advance(response, turn(response.request, {self.param: token}))
+            raise PagingError(f"expected a token at {self.source!r}, got {kind(token)}", response)
+        return advance(response, put(response.request, self.target, token, self.keep))
+
+
+@dataclass(frozen=True, slots=True)
+class Keyset:
+    """The same request for what comes after the last record: its value at `key` as `target`.
+
+    `records` is where the array of them is; a page with none is the last.
+
+    >>> request = httpx.Request("GET", "https://api.example.com/charges?limit=2")
+    >>> page = httpx.Response(200, json={"data": [{"id": "a"}, {"id": "b"}]}, request=request)
+    >>> Keyset("data", "id", "starting_after")(page).url
+    URL('https://api.example.com/charges?limit=2&starting_after=b')
+    """
+
+    records: Records
+    key: Path
+    target: Target
+
+    def __call__(self, response: httpx.Response) -> httpx.Request | None:
+        """The request of the next page."""
+        if not records(response, self.records)[0]:
+            return None
+        path = self.records.path if isinstance(self.records, OrNull) else self.records
+        value = read(response, [*keys(path), -1, *keys(self.key)])
+        if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+            message = f"expected text or a whole number at {self.key!r} of the last record"
+            raise PagingError(f"{message}, got {kind(value)}", response)
+        return advance(response, put(response.request, self.target, value))
 
 
 @dataclass(frozen=True, slots=True)
 class PageNumber:
-    """The same request with query parameter `param` one higher; the first page has number `start`.
+    """The same request with the number at `target` one higher; the first page has number `start`.
 
-    Ends at the number of pages at `total_pages`, where given, else at a page whose array at
-    `records` is empty.
+    Ends at a page whose array at `records` is empty; with `records=None` never, which is for
+    `blocks.stops.Until`.
 
     >>> request = httpx.Request("GET", "https://api.example.com/items")
     >>> PageNumber(records="data")(httpx.Response(200, json={"data": [1]}, request=request)).url
     URL('https://api.example.com/items?page=2')
     """
 
-    param: str = "page"
+    target: Target = "page"
     _: KW_ONLY
     start: int = 1
-    records: Path = ""
-    total_pages: Path | None = None
+    records: Records | None = ""
 
     def __call__(self, response: httpx.Response) -> httpx.Request | None:
         """The request of the next page."""
-        rows = _rows(response, self.records)
-        page = _asked(response, self.param, self.start)
-        if self.total_pages is None:
-            more = rows > 0
-        else:
-            pages, done = _total(response, self.total_pages), page - self.start + 1
-            if rows and done > pages:
-                raise PagingError(f"expected rows on {pages} pages, got some after", response)
-            more = done < pages
-        return turn(response.request, {self.param: page + 1}) if more else None
+        if self.records is not None and not records(response, self.records)[0]:
+            return None
+        return self.to(response.request, self.position(response.request) + 1)
+
+    def position(self, request: httpx.Request) -> int:
+        """How many pages come before the one `request` asks for."""
+        return _position(request, self.target, self.start)
+
+    def to(self, request: httpx.Request, position: int) -> httpx.Request:
+        """`request` for the page that has `position` pages before it."""
+        return put(request, self.target, self.start + position)
+
+    def rows(self, response: httpx.Response) -> bytes | None:
+        """The records of a page as JSON, by which to see one that repeats; `None` without any."""
+        return None if self.records is None else _some(response, self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +208,8 @@ class Offset:
     """The same request from the row after those received, asking for `limit` rows.
 
     Advances by the rows in the array at `records`, so a server may send fewer than asked for. Ends
-    at the number of rows at `total`, where given, else at an empty page.
+    at an empty page. The first row has number `start`: 0, or 1 as in SCIM (RFC 7644, section
+    3.4.2.4).
 
     >>> request = httpx.Request("GET", "https://api.example.com/items?offset=100")
     >>> Offset(100)(httpx.Response(200, json=[1, 2, 3], request=request)).url
@@ -154,10 +218,10 @@ class Offset:
 
     limit: int
     _: KW_ONLY
-    offset_param: str = "offset"
-    limit_param: str = "limit"
-    records: Path = ""
-    total: Path | None = None
+    offset_param: Target = "offset"
+    limit_param: Target = "limit"
+    start: int = 0
+    records: Records = ""
 
     def __post_init__(self) -> None:
         if self.limit < 1:
@@ -165,135 +229,54 @@ class Offset:
 
     def __call__(self, response: httpx.Response) -> httpx.Request | None:
         """The request of the next page."""
-        rows = _rows(response, self.records)
-        seen = _asked(response, self.offset_param, 0) + rows
-        if self.total is None:
-            more = rows > 0
-        else:
-            total = _total(response, self.total)
-            more = seen < total
-            if more and not rows:
-                raise PagingError(f"expected {total} rows, got none after {seen}", response)
-        changes = {self.offset_param: seen, self.limit_param: self.limit}
-        return turn(response.request, changes) if more else None
+        rows = records(response, self.records)[0]
+        if not rows:
+            return None
+        return self.to(response.request, self.position(response.request) + rows)
+
+    def position(self, request: httpx.Request) -> int:
+        """How many rows come before those that `request` asks for."""
+        return _position(request, self.offset_param, self.start)
+
+    def to(self, request: httpx.Request, position: int) -> httpx.Request:
+        """`request` for the rows that have `position` rows before them."""
+        moved = put(request, self.offset_param, self.start + position)
+        return put(moved, self.limit_param, self.limit)
+
+    def rows(self, response: httpx.Response) -> bytes | None:
+        """The records of a page as JSON, by which to see one that repeats; `None` without any."""
+        return _some(response, self.records)
 
 
-def follow(response: httpx.Response, url: str) -> httpx.Request:
-    """The request `response` answers, again, for `url`, which may be relative to that request's.
+def advance(response: httpx.Response, request: httpx.Request) -> httpx.Request:
+    """`request`, or `PagingLoop` if it is the one that `response` answers.
 
-    Method, headers, body and extensions are kept; that is safe as scheme, host and port stay too: a
-    `url` with others, with user info or with characters that parsers read differently raises
-    `ForeignOrigin`.
+    For paginators that follow what the server says. Longer loops are seen by who sends the
+    requests.
     """
-    base = response.request.url
-    if _AMBIGUOUS.search(url):
-        raise ForeignOrigin("next page's URL has a backslash, control or outer space", response)
-    try:
-        target = httpx.URL(url)
-        if target.scheme not in ("", "http", "https"):
-            raise ForeignOrigin(f"expected an http URL, got scheme {target.scheme!r}", response)
-        if target.userinfo:
-            raise ForeignOrigin("next page's URL has user info", response)
-        target = resolve(base, target)
-        if origin(target) != origin(base):
-            message = f"next page leaves {origin(base)} for {origin(target)}"
-            raise ForeignOrigin(message, response)
-        # The base's own spelling of the origin, whatever the target's.
-        target = base.copy_with(raw_path=target.raw_path, fragment=None)
-    except (httpx.InvalidURL, UnicodeError):
-        # Not chained: httpx's message quotes the URL.
-        raise PagingError("expected a URL for the next page, got other text", response) from None
-    return _copy(response.request, target)
-
-
-def turn(request: httpx.Request, params: Mapping[str, str | int]) -> httpx.Request:
-    """`request` again, with query parameters replaced, or added where they are not there.
-
-    The bytes of the others stay as they are.
-
-    >>> turn(httpx.Request("GET", "https://api.example.com/items?page=1&q=a,b"), {"page": 2}).url
-    URL('https://api.example.com/items?page=2&q=a,b')
-    """
-    new = {name: f"{quote(name, safe='')}={quote(str(params[name]), safe='')}" for name in params}
-    pairs = [
-        new.pop(name, "") if (name := unquote_plus(pair.partition("=")[0])) in params else pair
-        for pair in request.url.query.decode("ascii").split("&")
-    ]
-    query = "&".join(pair for pair in [*pairs, *new.values()] if pair)
-    try:
-        return _copy(request, request.url.copy_with(query=query.encode("ascii") or None))
-    except httpx.InvalidURL:  # longer than httpx allows
-        raise PagingError(f"expected parameters that fit a URL ({where(request)})") from None
-
-
-# What URL parsers disagree on: browsers read a backslash as a slash and drop tabs and line ends.
-_AMBIGUOUS = re.compile(r"^\s|\s$|[\x00-\x1f\x7f\\]")
-
-
-def _copy(request: httpx.Request, url: httpx.URL) -> httpx.Request:
-    try:
-        body = request.content
-    except httpx.RequestNotRead:
-        message = f"expected a body that can be sent again, got a stream ({where(request)})"
-        raise PagingError(message) from None
-    return httpx.Request(
-        request.method, url, headers=request.headers, content=body, extensions=request.extensions
-    )
-
-
-def _advance(response: httpx.Response, request: httpx.Request) -> httpx.Request:
-    # Only the URL can differ. Longer loops are seen by whoever sends the requests.
-    if request.url == response.request.url:
+    old = response.request
+    if (request.url, request.content, request.headers) == (old.url, old.content, old.headers):
         raise PagingLoop("expected another page, got this one again", response)
     return request
 
 
-def _next(response: httpx.Response, path: Path) -> Any:
-    value = _read(response, peek, path)
-    if value is None and path:
+def _next(response: httpx.Response, source: Source) -> Any:
+    value = read(response, source)
+    if value is None and not isinstance(source, Header) and (steps := keys(source)):
         # An absent key says "the last page" only in a document that could have held it.
-        kind, opening = ("array", b"[") if isinstance(path[0], int) else ("object", b"{")
+        what, opening = ("object", b"{") if isinstance(steps[0], str) else ("array", b"[")
         if not response.content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(opening):
-            raise BodyError(f"expected an {kind} with {path!r}, got other JSON", response)
+            raise BodyError(f"expected an {what} with {source!r}, got other JSON", response)
     return None if value is False or value == "" else value
 
 
-def _rows(response: httpx.Response, path: Path) -> int:
-    rows = _read(response, count, path)
-    if rows is None:
-        got = _kind(_read(response, peek, path))
-        raise BodyError(f"expected an array of records at {path!r}, got {got}", response)
-    return rows
+def _position(request: httpx.Request, target: Target, start: int) -> int:
+    if (position := sent(request, target, start) - start) < 0:
+        message = f"expected {start} or more as {target!r}, got {start + position}"
+        raise PagingError(f"{message} ({where(request)})")
+    return position
 
 
-def _total(response: httpx.Response, path: Path) -> int:
-    value = _read(response, peek, path)
-    if (number := _whole(value)) is None:
-        raise BodyError(f"expected a whole number at {path!r}, got {_kind(value)}", response)
-    return number
-
-
-def _read(response: httpx.Response, reader: Callable[[bytes, Path], _T], path: Path) -> _T:
-    try:
-        return reader(response.content, path)
-    except msgspec.DecodeError as error:
-        got = f"{len(response.content)} bytes of {response.headers.get('content-type', 'no type')}"
-        raise BodyError(f"expected JSON, got {got}: {error}", response) from error
-
-
-def _asked(response: httpx.Response, param: str, default: int) -> int:
-    text = response.request.url.params.get(param, str(default))
-    if (number := _whole(text)) is None:
-        raise PagingError(f"expected a whole number as {param!r}, got other text", response)
-    return number
-
-
-def _whole(value: Any) -> int | None:
-    # As text too: APIs send totals as "250". Up to 19 digits: int() of many is slow or refused.
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        return int(value)
-    return value if isinstance(value, int) and value >= 0 and not isinstance(value, bool) else None
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else type(value).__name__
+def _some(response: httpx.Response, place: Records) -> bytes | None:
+    count, text = records(response, place)
+    return text if count else None

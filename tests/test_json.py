@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.json import Path, count, dumps, loads, peek
+from blocks.json import Path, count, dumps, keys, loads, peek, raw
 
 MARK = b"\xef\xbb\xbf"
 
@@ -113,6 +113,100 @@ def test_peek_paths(path: Path, expected: Any) -> None:
     """Dotted text splits at dots; a sequence takes keys as they are and integers as positions."""
     body = dumps({"a": {"b.c": [1, {"d": 2}], "": 3}, "@odata.nextLink": 4, 'q"\\\n': {"ü": 5}})
     assert peek(body, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("", ()),
+        ("meta", ("meta",)),
+        ("meta.next", ("meta", "next")),
+        ("a.", ("a", "")),
+        (".a..b", ("", "a", "", "b")),
+        ("data[-1].id", ("data", -1, "id")),
+        ("[0].id", (0, "id")),
+        ("a[0][12]", ("a", 0, 12)),
+        ("link[relation=next].url", ("link", {"relation": "next"}, "url")),
+        ("a[b c=d.e=f]", ("a", {"b c": "d.e=f"})),
+        ("a[b=]", ("a", {"b": ""})),
+        ("@odata.nextLink", ("@odata.nextLink",)),
+        ("d.@odata.count", ("d", "@odata.count")),
+        ("@graph.items", ("@graph", "items")),
+        ("\u00fc.$ref.-.x y", ("\u00fc", "$ref", "-", "x y")),
+    ],
+)
+def test_paths_in_text(text: str, steps: tuple[Any, ...]) -> None:
+    """Dots part keys; brackets hold places and filters; OData's annotations are one key."""
+    assert keys(text) == steps
+    assert keys(steps) == steps
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a[", "a]", "a[]", "a[x]", "a[0", "a[0]b", "a[=b]", "a[1.5]", "a[[0]]", "a[9999999999]", "["],
+)
+def test_text_that_is_no_path_is_an_error(text: str) -> None:
+    """Rather than a key that is never found."""
+    with pytest.raises(ValueError, match=r"path: expected keys, \[2\] or \[key=value\], got"):
+        keys(text)
+
+
+@given(st.lists(st.text("abc[]=.@-0", max_size=3), max_size=5).map("".join))
+def test_any_text_is_a_path_or_an_error(text: str) -> None:
+    """Reading one ends, and what has no brackets parts at its dots."""
+    try:
+        steps = keys(text)
+    except ValueError:
+        assert "[" in text or "]" in text
+        return
+    if "[" not in text:
+        assert ".".join(str(step) for step in steps) == text
+
+
+LINKS = [
+    "self",
+    {"rel": "self", "href": "/1"},
+    {"rel": 5, "href": "/5"},
+    {"rel": ["up", "next"], "type": "json", "href": "/2"},
+    {"rel": "next", "type": "html", "href": "/3"},
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("links[rel=next].href", "/2"),
+        ("links[rel=self]", {"rel": "self", "href": "/1"}),
+        ("links[rel=prev].href", None),
+        ("links[rel=5].href", None),
+        ("links[nothing=next].href", None),
+        ("links[0][rel=next]", None),
+        ("[rel=next].href", None),
+        ("links[type=html].href", "/3"),
+        (["links", {"rel": "next", "type": "html"}, "href"], "/3"),
+        (["links", {"rel": "next", "type": "xml"}, "href"], None),
+        (["links", {}, "href"], "/1"),
+    ],
+)
+def test_filters_choose_the_first_that_fits(path: Path, expected: Any) -> None:
+    """Of the objects in an array, by the text of members or one in a list of texts."""
+    assert peek(dumps({"links": LINKS}), path) == expected
+
+
+@given(documents_with_paths())
+def test_raw_is_the_text_of_what_peek_finds(drawn: tuple[Any, list[str | int]]) -> None:
+    """And tells null from nothing."""
+    document, path = drawn
+    found = raw(json.dumps(document).encode(), path)
+    expected = walk(document, path)
+    assert (None if found is None else json.loads(found)) == expected
+
+
+def test_raw_tells_null_from_nothing() -> None:
+    """As it is written, without the white space around."""
+    body = b'\xef\xbb\xbf { "a" : null , "b" : [ 1.0 ] } '
+    assert (raw(body, "a"), raw(body, "b"), raw(body, "c")) == (b"null", b"[ 1.0 ]", None)
+    assert raw(b" null ", "") == b"null"
 
 
 def test_peek_reads_escaped_and_repeated_keys() -> None:
