@@ -2,7 +2,8 @@
 
 A flow yields the request it has signed and receives the response; it does no I/O, so each of these
 serves `httpx.Client` and `httpx.AsyncClient` alike. Write your own by subclassing `httpx.Auth`.
-Credentials are checked when they are given, and are neither printed nor pickled.
+Credentials are checked when they are given, and are neither printed nor pickled. Those that expire
+are in `blocks.tokens`, `oauth`, `assertions` and `sessions`; signatures are in `blocks.signing`.
 """
 
 from __future__ import annotations
@@ -10,28 +11,23 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Generator
-from typing import NoReturn
 from urllib.parse import quote, unquote_plus
 
 import httpx
 
 from blocks.errors import ConfigError
+from blocks.secrets import Secret, printable, visible
 
-__all__ = ["Basic", "Bearer", "HeaderKey", "QueryKey"]
+__all__ = ["Basic", "Bearer", "CookieKey", "HeaderKey", "QueryKey"]
 
 _Flow = Generator[httpx.Request, httpx.Response, None]
 
 
-class _Credential(httpx.Auth):
+class _Credential(Secret, httpx.Auth):
     __slots__ = ("_secret",)
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"{type(self).__name__} is not pickled or copied: build it where it is used"
-        )
 
 
 class Bearer(_Credential):
@@ -47,7 +43,7 @@ class Bearer(_Credential):
     __slots__ = ()
 
     def __init__(self, token: str) -> None:
-        super().__init__(f"Bearer {_checked('token', token)}")
+        super().__init__(f"Bearer {visible('token', token)}")
 
     def auth_flow(self, request: httpx.Request) -> _Flow:
         """Set the header anew, also on a request that carries one already."""
@@ -71,14 +67,8 @@ class Basic(_Credential):
 
     def __init__(self, user: str, password: str) -> None:
         # RFC 7617, section 2: neither may hold control characters, the user no colon.
-        for name, text, refused in (("user", user, _COLON), ("password", password, _CONTROL)):
-            if not isinstance(text, str):
-                raise ConfigError(f"{name}: expected text, got {type(text).__name__}")
-            if found := refused.search(text):
-                raise ConfigError(
-                    f"{name}: expected text without control characters"
-                    f"{' or colons' if name == 'user' else ''}, got one at position {found.start()}"
-                )
+        printable("user", user, colons=False)
+        printable("password", password)
         if not user + password:
             raise ConfigError("user and password: expected text, got two empty strings")
         super().__init__(f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}")
@@ -104,11 +94,8 @@ class HeaderKey(_Credential):
     __slots__ = ("_name",)
 
     def __init__(self, key: str, *, name: str = "X-API-Key") -> None:
-        super().__init__(_checked("key", key, spaces=True))
-        # RFC 9110, section 5.6.2: a field name is a token.
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise ConfigError(f"name: expected the name of a header, got {name!r}")
-        self._name = name
+        super().__init__(visible("key", key, spaces=True))
+        self._name = _token("a header", name)
 
     def auth_flow(self, request: httpx.Request) -> _Flow:
         """Set the header anew, also on a request that carries one already."""
@@ -131,7 +118,7 @@ class QueryKey(_Credential):
     __slots__ = ("_name",)
 
     def __init__(self, key: str, *, name: str = "api_key") -> None:
-        super().__init__(_checked("key", key, spaces=True))
+        super().__init__(visible("key", key, spaces=True))
         if not name:
             raise ConfigError("name: expected the name of a query parameter, got an empty string")
         self._name = name
@@ -152,21 +139,39 @@ class QueryKey(_Credential):
         return f"QueryKey('***', name={self._name!r})"
 
 
-# Surrogates are what UTF-8 cannot hold.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_COLON = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff:]")
+class CookieKey(_Credential):
+    """Sends `key` as the cookie `name`, in the place of any of that name; others stay.
+
+    >>> CookieKey("abc", name="session")
+    CookieKey('***', name='session')
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, key: str, *, name: str) -> None:
+        # RFC 6265, section 4.1.1: what a cookie's value may not hold.
+        if found := re.search(r'[",;\\]', visible("key", key)):
+            got = f"got another at position {found.start()}"
+            raise ConfigError(f"key: expected the characters of a cookie, {got}")
+        super().__init__(key)
+        self._name = _token("a cookie", name)
+
+    def auth_flow(self, request: httpx.Request) -> _Flow:
+        """Replace the cookie; the bytes of the others stay as they are."""
+        kept = [
+            pair
+            for pair in map(str.strip, request.headers.get("Cookie", "").split(";"))
+            if pair and pair.partition("=")[0] != self._name
+        ]
+        request.headers["Cookie"] = "; ".join([*kept, f"{self._name}={self._secret}"])
+        yield request
+
+    def __repr__(self) -> str:
+        return f"CookieKey('***', name={self._name!r})"
 
 
-def _checked(name: str, text: str, *, spaces: bool = False) -> str:
-    # Before httpx does: its errors for a bad header value print the value. A token read from a file
-    # with its line end, or a secret that is missing (None), is refused here.
-    if not isinstance(text, str):
-        raise ConfigError(f"{name}: expected text, got {type(text).__name__}")
-    if not text:
-        raise ConfigError(f"{name}: expected text, got an empty string")
-    refused = re.compile(r"[^ -~]|^ | $" if spaces else r"[^!-~]").search(text)
-    if refused:
-        raise ConfigError(
-            f"{name}: expected visible ASCII, got another character at position {refused.start()}"
-        )
-    return text
+def _token(what: str, name: str) -> str:
+    # RFC 9110, section 5.6.2; RFC 6265, section 4.1.1: both names are tokens.
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ConfigError(f"name: expected the name of {what}, got {name!r}")
+    return name

@@ -8,15 +8,17 @@ tried again.
 
 from __future__ import annotations
 
+import time
 import zlib
 from typing import cast
 
 import anyio
 import httpx
 
+from blocks import events
 from blocks.errors import BodyError, ConfigError, where
 
-__all__ = ["LARGEST", "Whole", "read"]
+__all__ = ["LARGEST", "Whole", "content", "read"]
 
 # Bytes of a page, decoded: far more than APIs put on one, and little enough that a few at once fit
 # a small machine.
@@ -24,8 +26,9 @@ LARGEST = 256 * 2**20
 # JSON compresses 5 to 30 times; deflate can reach 1032. Beyond this ratio a large body is a bomb.
 _RATIO = 100
 _HARMLESS = 32 * 2**20
-# One slice inflates to 16 MiB at most, which bounds what is held before a bomb is noticed.
-_SLICE = 16 * 2**10
+# A page inflates in one call: each call lets go of the interpreter, and threads that pass it to and
+# fro cost more than the inflating does. What a call may make bounds what is held of a bomb.
+_STEP = 16 * 2**20
 
 
 class Whole(httpx.AsyncBaseTransport):
@@ -33,7 +36,8 @@ class Whole(httpx.AsyncBaseTransport):
 
     `timeout` bounds a request in seconds, from its start to the last byte of the body, which
     httpx's own timeouts, each for one read, do not: a server that sends a byte now and then would
-    hold it for ever. Exceeded, it raises `httpx.ReadTimeout`. `largest` is as for `read`.
+    hold it for ever. Exceeded, it raises `httpx.ReadTimeout`. `largest` is as for `read`. Requests,
+    answers and failures are published (`blocks.events`).
 
     >>> api = httpx.AsyncClient(transport=Whole(httpx.AsyncHTTPTransport(), timeout=300))
     """
@@ -57,19 +61,32 @@ class Whole(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The complete response."""
+        if not events.heard():
+            return await self._exchange(request)
+        place, began = where(request), time.monotonic()
+        events.publish(events.Sent(place))
         try:
-            with anyio.fail_after(self._timeout):
-                response = await self._transport.handle_async_request(request)
-                response.request = request
-                await read(response, self._largest)
-                return response
-        except TimeoutError as error:
-            message = f"no complete response within {self._timeout} s: {where(request)}"
-            raise httpx.ReadTimeout(message, request=request) from error
+            response = await self._exchange(request)
+        except Exception as error:
+            seconds = time.monotonic() - began
+            events.publish(events.Failed(place, type(error).__name__, seconds))
+            raise
+        size, seconds = len(content(response)), time.monotonic() - began
+        events.publish(events.Answered(place, response.status_code, size, seconds))
+        return response
 
     async def aclose(self) -> None:
         """Close the transport within."""
         await self._transport.aclose()
+
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        with anyio.move_on_after(self._timeout):
+            response = await self._transport.handle_async_request(request)
+            response.request = request
+            await read(response, self._largest)
+            return response
+        message = f"no complete response within {self._timeout} s: {where(request)}"
+        raise httpx.ReadTimeout(message, request=request)
 
 
 async def read(response: httpx.Response, largest: int = LARGEST) -> None:
@@ -89,19 +106,33 @@ async def read(response: httpx.Response, largest: int = LARGEST) -> None:
     b'[1]'
     """
     headers = response.headers
-    codings = headers.get_list("content-encoding", split_commas=True)
-    if isinstance(response.stream, httpx.ByteStream) and not codings:
+    coded = "content-encoding" in headers
+    if not coded and isinstance(response.stream, httpx.ByteStream):
         return
     body = await _collect(response, largest)
-    codings = [coding for coding in codings if coding.lower() != "identity"]
+    codings: list[str] = []
+    if coded:
+        codings = headers.get_list("content-encoding", split_commas=True)
+        codings = [coding for coding in codings if coding.lower() != "identity"]
+        del headers["content-encoding"]
     if codings and (body or (response.status_code == 200 and response.request.method != "HEAD")):
         body = _decode(body, codings, largest, response)
         headers["content-length"] = str(len(body))
         headers.pop("transfer-encoding", None)
     elif not ("content-length" in headers or "transfer-encoding" in headers):
         _check_end(body, response)
-    headers.pop("content-encoding", None)
     response.stream = httpx.ByteStream(body)
+
+
+def content(response: httpx.Response) -> bytes:
+    """The body of a response that `read` has dealt with, but httpx not yet.
+
+    >>> content(httpx.Response(200, stream=httpx.ByteStream(b"[]")))
+    b'[]'
+    """
+    if isinstance(response.stream, httpx.ByteStream):
+        return b"".join(response.stream)
+    return response.content
 
 
 async def _collect(response: httpx.Response, largest: int) -> bytes:
@@ -139,23 +170,22 @@ def _decode(body: bytes, codings: list[str], largest: int, response: httpx.Respo
     inflater = zlib.decompressobj(window)
     parts = []
     size = 0
-    for start in range(0, len(body), _SLICE):
-        piece = body[start : start + _SLICE]
-        while piece:
-            if inflater.eof:
-                if window != 31:
-                    raise _bad(f"junk after the {coding} stream", response)
-                inflater = zlib.decompressobj(window)  # gzip may be several (RFC 1952, 2.2)
-            try:
-                part = inflater.decompress(piece, allowed - size + 1)
-            except zlib.error as error:
-                raise _bad(f"body is not {coding}: {error}", response) from error
-            parts.append(part)
-            size += len(part)
-            if size > allowed:
-                message = f"expected {len(body)} bytes of {coding} to hold at most {allowed} bytes"
-                raise BodyError(f"{message}, got more", response)
-            piece = inflater.unused_data
+    rest = body
+    while rest:
+        if inflater.eof:
+            if window != 31:
+                raise _bad(f"junk after the {coding} stream", response)
+            inflater = zlib.decompressobj(window)  # gzip may be several (RFC 1952, 2.2)
+        try:
+            part = inflater.decompress(rest, min(_STEP, allowed - size + 1))
+        except zlib.error as error:
+            raise _bad(f"body is not {coding}: {error}", response) from error
+        parts.append(part)
+        size += len(part)
+        if size > allowed:
+            message = f"expected {len(body)} bytes of {coding} to hold at most {allowed} bytes"
+            raise BodyError(f"{message}, got more", response)
+        rest = inflater.unconsumed_tail or inflater.unused_data
     if not inflater.eof:
         raise _bad(f"{coding} stream was cut after {len(body)} bytes", response)
     return b"".join(parts)

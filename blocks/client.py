@@ -16,7 +16,7 @@ from blocks import __version__
 from blocks.bodies import Whole
 from blocks.connections import Connections
 from blocks.errors import ConfigError, ForeignOrigin, where
-from blocks.limits import Limited, Rate
+from blocks.limits import Limit, Limited
 from blocks.retries import Retry
 
 __all__ = ["SameOrigin", "client"]
@@ -26,7 +26,7 @@ def client(
     base_url: str,
     *,
     auth: httpx.Auth | None = None,
-    limit: Rate | None = None,
+    limit: Limit | None = None,
     retry: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = Retry,
     timeout: float = 60.0,
     headers: Mapping[str, str] | None = None,
@@ -46,8 +46,12 @@ def client(
     (bench/transports.py); widely used and kept up; and, unlike the ones in Rust, at home in forked
     processes. For trio, pass `httpx.AsyncHTTPTransport()`.
 
+    What bodies say is for rules: `transport=Judged(Connections(), Value("ok", False))` (see
+    `blocks.rules`) marks it so that limit, retry, auth and `pages` act on it.
+
     Closing is optional: forgotten, its connections close when it is garbage-collected.
 
+    >>> from blocks.limits import Rate
     >>> api = client("https://api.example.com/v1", limit=Rate(10))
     >>> str(api.build_request("GET", "/items", params={"page": 1}).url)
     'https://api.example.com/v1/items?page=1'
@@ -80,7 +84,8 @@ class SameOrigin(httpx.AsyncBaseTransport):
 
     Scheme, host and port must be equal, as httpx has normalized them, and no user may be named in
     the URL: httpx and others would send it instead of the credentials at hand. Outermost, it sees
-    whatever auth flows, redirects and paginators have built, before anything is sent.
+    whatever auth flows, redirects and paginators have built, before anything is sent. A token
+    request (`blocks.exchanges`) goes to its own URL, wherever that is, and nowhere else.
 
     >>> api = httpx.AsyncClient(transport=SameOrigin(httpx.AsyncHTTPTransport(), "https://api"))
     """
@@ -95,7 +100,11 @@ class SameOrigin(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The response, or `ForeignOrigin`."""
-        if _origin(request.url) != self._origin:
+        # Set by an auth flow of ours. A redirect would copy it, but has another URL; no server and
+        # no paginator can set it, as next pages are at the origin of the page before.
+        token_url = request.extensions.get("token_url")
+        at_home = _origin(request.url) == self._origin
+        if not (at_home if token_url is None else str(request.url) == token_url):
             scheme, host, port = self._origin
             message = f"expected a request to {scheme}://{host}:{port}"
             raise ForeignOrigin(f"{message}, got {request.url.scheme}, {where(request)}; not sent")

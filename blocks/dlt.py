@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from functools import lru_cache, wraps
-from typing import Any, TypeAlias, TypeVar, cast
+from functools import lru_cache
+from typing import Any, TypeAlias, cast
 
 import dlt
 import httpx
@@ -26,21 +26,18 @@ from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema, TTableSchemaColumns
 from dlt.common.schema.utils import is_nested_table
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
-from dlt.extract import DltResource, DltSource
+from dlt.extract import DltResource
 from dlt.extract.hints import make_hints
 from dlt.extract.items import TableNameMeta
-from dlt.extract.items_transform import ItemTransform
-from dlt.extract.pipe import ForkPipe
 
 from blocks.cursors import Cursor
 from blocks.errors import BodyError, ConfigError, NormalizeError
+from blocks.events import Counts, scoped
 from blocks.json import Path
 from blocks.normalize import Normalizer
 from blocks.normalize.dialect import Dialect
 
-__all__ = ["cursor", "fast", "load"]
-
-Source = TypeVar("Source", bound=DltSource | DltResource)
+__all__ = ["cursor", "load"]
 
 Page: TypeAlias = httpx.Response | bytes | list[Any] | pa.Table
 """A response that was read, a JSON body, or rows: parsed already, or as an Arrow table."""
@@ -69,14 +66,22 @@ def load(
     a yield, because each costs dlt some milliseconds. `path` leads to the records in a body.
     `table` names another table than the resource's own. `cursor` observes the root table.
 
+    Requests, bytes, waits, retries and skips on the way are counted into dlt's custom metrics of
+    the resource, in the trace.
+
     Raises `BodyError` for a response without readable records, `NormalizeError` for other
     pages and for values that fit no column; dlt then drops the whole extract, state included.
     """
     loader = _loader(table, path)
     current: list[Page] = []
+    counts = Counts()
 
     def bodies() -> Iterator[bytes | list[Any] | pa.Table]:
-        for page in [pages] if isinstance(pages, (httpx.Response, bytes, pa.Table)) else pages:
+        several = [pages] if isinstance(pages, httpx.Response | bytes | pa.Table) else pages
+        left: Iterator[Any] = iter(several)
+        # What happens on the way to a page is counted for this resource alone.
+        context = scoped(counts)
+        while (page := context.run(next, left, None)) is not None:
             current[:] = [page]
             yield page.content if isinstance(page, httpx.Response) else page
 
@@ -89,80 +94,9 @@ def load(
         if current and isinstance(current[0], httpx.Response):
             raise BodyError(str(error), current[0]) from error
         raise
-
-
-def fast(source: Source) -> Source:
-    """Let the normalizer of blocks make the tables of a dlt resource, or of all of a source.
-
-    One line for sources that exist, `rest_api` ones included: `pipeline.run(fast(source))`. The
-    tables, hints and incrementals are the same; rows are put together a thousand at a time and
-    go to Arrow after all other steps of the resource. Left to dlt are items that are not dicts
-    or lists of dicts, tables with hints that depend on the row, and rows that also feed a
-    transformer. Changes `source` and returns it.
-    """
-    resources = [source] if isinstance(source, DltResource) else source.resources.values()
-    for resource in resources:
-        pipe = resource._pipe
-        if pipe.find(_ToArrow) < 0:
-            if not resource.is_transformer:
-                pipe.replace_gen(_in_batches(pipe.gen))
-            resource.add_step(_ToArrow())
-    return source
-
-
-class _ToArrow(ItemTransform[Any, dict[str, Any]]):
-    """The step that turns rows into Arrow tables, after all others."""
-
-    placement_affinity = 1.5  # behind incremental (1) and metrics (1.1)
-
-    def __init__(self) -> None:
-        super().__init__(lambda item: item)
-
-    def __call__(self, item: Any, meta: Any = None) -> Any:
-        rows = [item] if isinstance(item, dict) else item
-        resource = dlt.current.resource()
-        if (
-            type(rows) is not list
-            or not all(isinstance(row, dict) for row in rows)
-            or not isinstance(meta, TableNameMeta | None)
-            or resource.has_dynamic_table_name
-            or resource.has_other_dynamic_hints
-            or _feeds_others(dlt.current.pipe())
-        ):
-            return item
-        return load([rows], table=meta.table_name if meta else None)
-
-
-def _feeds_others(pipe: Any) -> bool:
-    return any(isinstance(step, ForkPipe) for step in pipe.steps)
-
-
-def _in_batches(made: Any) -> Any:
-    """What makes the items of a resource, so that its rows come a thousand at a time."""
-    if callable(made):
-
-        @wraps(made)
-        def make(*args: Any, **kwargs: Any) -> Any:
-            items = made(*args, **kwargs)
-            return _batches(items) if isinstance(items, Iterable) else items
-
-        return make
-    return _batches(made) if isinstance(made, Iterable) else made
-
-
-def _batches(items: Iterable[Any], rows: int = 1000) -> Iterator[Any]:
-    batch: list[Any] = []
-    for item in items:
-        are_rows = type(item) is list or isinstance(item, dict)
-        if are_rows:
-            batch.extend(item if isinstance(item, list) else [item])
-        if batch and (not are_rows or len(batch) >= rows):
-            yield batch
-            batch = []
-        if not are_rows:
-            yield item
-    if batch:
-        yield batch
+    metrics = dlt.current.resource_metrics()
+    for name, number in counts.read().items():
+        metrics[name] = metrics.get(name, 0) + number
 
 
 class _Loader:

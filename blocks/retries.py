@@ -10,35 +10,33 @@ import random
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal
 
 import anyio
 import httpx
 
-from blocks import bodies
+from blocks import bodies, events
 from blocks.errors import ConfigError, RetryError, where
 from blocks.headers import retry_after
+from blocks.outcomes import Outcome, verdict
 
 __all__ = ["Retry", "classify", "delay", "reads"]
 
 logger = logging.getLogger(__name__)
 
-# Not worth asking again, among the 5xx: the answer is about the request, not about the moment.
-_FINAL = {501, 505, 506, 508, 510, 511}
-
 
 def reads(request: httpx.Request) -> bool:
-    """Whether the request's method promises to change nothing (RFC 9110, section 9.2.1)."""
-    return request.method in {"GET", "HEAD", "OPTIONS"}
+    """Whether the request's method promises to change nothing (RFC 9110, section 9.2.1).
+
+    A request for a token (`blocks.exchanges`) counts as one that does, too.
+    """
+    return request.method in {"GET", "HEAD", "OPTIONS"} or "token_url" in request.extensions
 
 
-def classify(outcome: httpx.Response | Exception) -> Literal["ok", "retry", "limited", "fail"]:
+def classify(outcome: httpx.Response | Exception) -> Outcome:
     """What to do with the outcome of one attempt.
 
-    "limited" (try again, when told): 429, and 403 or 503 with `Retry-After`, which GitHub sends for
-    its secondary limits. "retry": 408, 421, 425, any 5xx that is about the moment, and lost, late
-    or cut exchanges. "fail": all other statuses from 400, certificates that are not trusted, and
-    errors of our own making. The rest is "ok".
+    Of a response what `blocks.outcomes.verdict` says. Of exceptions "retry" are lost, late and cut
+    exchanges; "fail" are certificates that are not trusted, and errors of our own making.
 
     >>> classify(httpx.Response(502)), classify(httpx.Response(404))
     ('retry', 'fail')
@@ -46,13 +44,7 @@ def classify(outcome: httpx.Response | Exception) -> Literal["ok", "retry", "lim
     'retry'
     """
     if isinstance(outcome, httpx.Response):
-        status = outcome.status_code
-        if status < 400:
-            return "ok"
-        if status == 429 or (status in {403, 503} and "retry-after" in outcome.headers):
-            return "limited"
-        passing = status in {408, 421, 425} or (status >= 500 and status not in _FINAL)
-        return "retry" if passing else "fail"
+        return verdict(outcome).outcome
     if isinstance(outcome, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         return "fail"
     # httpx has one ConnectError for a server that is down and one that is not who it says it is.
@@ -79,14 +71,17 @@ def delay(attempt: int, chance: float) -> float:
 class Retry(httpx.AsyncBaseTransport):
     """A transport that tries requests for which `reads` says so up to `attempts` times.
 
-    An attempt includes the body, which is read and decoded here (see `blocks.bodies.read`), so that
-    one cut midway counts as failed. A told `Retry-After` is waited for in full, and up to a quarter
-    longer (at least a second), as a herd sent away together should not come back together.
+    Tried again is what `classify` calls "retry" or "limited"; each time the reason is logged and
+    published. An attempt includes the body, which is read and decoded here (see
+    `blocks.bodies.read`), so that one cut midway counts as failed. A told `Retry-After` is waited
+    for in full, and up to a quarter longer (at least a second), as a herd sent away together should
+    not come back together; so is a reset that a limit below read from the API's own headers.
 
     Waits of one request add up to at most `total` seconds: one told to wait longer than is left
     raises `RetryError` at once. When attempts are used up the last response is returned as it is,
     and a last exception is the cause of a `RetryError`. An attempt's own time is bounded elsewhere
-    (`blocks.bodies.Whole`), the wait for a turn not at all. `chance` draws from [0, 1).
+    (`blocks.bodies.Whole`), the wait for a turn not at all. `delay` says how long to wait where
+    nothing was told (see there), `chance` draws from [0, 1).
 
     Not built on tenacity or stamina, which know neither responses nor Retry-After and would have us
     raise and catch an exception per answer; httpx-retries reads no bodies and has no jitter on, nor
@@ -102,6 +97,7 @@ class Retry(httpx.AsyncBaseTransport):
         total: float = 300.0,
         *,
         reads: Callable[[httpx.Request], bool] = reads,
+        delay: Callable[[int, float], float] = delay,
         chance: Callable[[], float] = random.random,
     ) -> None:
         if not (attempts >= 1 and total >= 0):
@@ -111,6 +107,7 @@ class Retry(httpx.AsyncBaseTransport):
         self._attempts = attempts
         self._total = total
         self._reads = reads
+        self._delay = delay
         self._chance = chance
 
     def __repr__(self) -> str:
@@ -124,21 +121,21 @@ class Retry(httpx.AsyncBaseTransport):
         attempt, waited = 1, 0.0
         while True:
             outcome = await self._attempt(request)
-            verdict = classify(outcome)
-            if verdict in {"ok", "fail"} or attempt == attempts:
+            found = classify(outcome)
+            if found not in {"retry", "limited"} or attempt == attempts:
                 break
             wait = self._wait(outcome, attempt, self._total - waited)
             if wait is None:
                 break
-            what = getattr(outcome, "status_code", type(outcome).__name__)
-            place = where(request)
-            logger.info("attempt %d: %s, next in %.1f s: %s", attempt, what, wait, place)
+            reason, place = _reason(outcome), where(request)
+            logger.info("attempt %d: %s, next in %.1f s: %s", attempt, reason, wait, place)
+            events.publish(events.Retried(place, attempt, reason, wait))
             await anyio.sleep(wait)
             waited += wait
             attempt += 1
         if isinstance(outcome, httpx.Response):
             return outcome
-        if verdict == "fail" or not repeatable:
+        if found == "fail" or not repeatable:
             raise outcome
         message = f"gave up after {attempt} of {attempts} attempts and {waited:.0f} s of waiting"
         raise RetryError(f"{message}: {where(request)}") from outcome
@@ -156,13 +153,21 @@ class Retry(httpx.AsyncBaseTransport):
             return error
         return response
 
-    def _wait(self, outcome: object, attempt: int, left: float) -> float | None:
+    def _wait(self, outcome: httpx.Response | Exception, attempt: int, left: float) -> float | None:
         if isinstance(outcome, httpx.Response):
             told = retry_after(outcome, datetime.now(UTC))
+            if told is None:
+                told = verdict(outcome).wait
             if told is not None:
                 if told > left:
                     message = f"told to wait {told:.0f} s, more than the {left:.0f} s left of total"
                     raise RetryError(f"{message}={self._total}", outcome)
                 return min(left, told + self._chance() * max(1.0, told / 4))
-        wait = delay(attempt, self._chance())
+        wait = self._delay(attempt, self._chance())
         return wait if wait <= left else None
+
+
+def _reason(outcome: httpx.Response | Exception) -> str:
+    if isinstance(outcome, httpx.Response):
+        return verdict(outcome).reason or str(outcome.status_code)
+    return type(outcome).__name__

@@ -16,17 +16,74 @@ import pytest
 import blocks
 
 SURFACE = """\
+blocks.adaptive
+    class Adaptive(Rate)
+        __init__(
+            count: float,
+            per: float = 1.0,
+            burst: int = 1,
+            *,
+            recovery: float = 60.0,
+            cost: Callable[[httpx.Request], float] | None = None,
+            clock: Callable[[], float] = monotonic,
+        )
+        faster(self, now: float) -> None
+        slower(self, sent: float, now: float) -> None
+    class Pace(Rate)
+        __init__(
+            quotas: Quotas,
+            count: float,
+            per: float = 1.0,
+            burst: int = 1,
+            *,
+            cost: Callable[[httpx.Request], float] | None = None,
+            clock: Callable[[], float] = monotonic,
+        )
+        heed(self, response: httpx.Response, now: float) -> Sequence[Quota]
+blocks.assertions
+    class ClientAssertion(Grant)
+        __init__(
+            token_url: str,
+            client_id: str,
+            key: JwtKey,
+            *,
+            scope: str = '',
+            fields: Mapping[str, str] | None = None,
+        )
+        fresh(self) -> Mapping[str, str]
+    class JwtBearer(Grant)
+        __init__(
+            token_url: str,
+            key: JwtKey,
+            *,
+            claims: Mapping[str, Any],
+            fields: Mapping[str, str] | None = None,
+            lifetime: float = 300,
+        )
+        fresh(self) -> Mapping[str, str]
+    class JwtKey(Secret)
+        __init__(
+            key: str,
+            *,
+            algorithm: Literal['RS256', 'ES256', 'HS256'] = 'RS256',
+            key_id: str = '',
+            passphrase: str = '',
+        )
+        sign(self, claims: Mapping[str, Any], *, lifetime: float = 300) -> str
 blocks.auth
-    class Basic(Auth)
+    class Basic(Secret, Auth)
         __init__(user: str, password: str)
         auth_flow(self, request: httpx.Request) -> _Flow
-    class Bearer(Auth)
+    class Bearer(Secret, Auth)
         __init__(token: str)
         auth_flow(self, request: httpx.Request) -> _Flow
-    class HeaderKey(Auth)
+    class CookieKey(Secret, Auth)
+        __init__(key: str, *, name: str)
+        auth_flow(self, request: httpx.Request) -> _Flow
+    class HeaderKey(Secret, Auth)
         __init__(key: str, *, name: str = 'X-API-Key')
         auth_flow(self, request: httpx.Request) -> _Flow
-    class QueryKey(Auth)
+    class QueryKey(Secret, Auth)
         __init__(key: str, *, name: str = 'api_key')
         auth_flow(self, request: httpx.Request) -> _Flow
 blocks.bodies
@@ -40,6 +97,7 @@ blocks.bodies
         )
         async aclose(self) -> None
         async handle_async_request(self, request: httpx.Request) -> httpx.Response
+    content(response: httpx.Response) -> bytes
     async read(response: httpx.Response, largest: int = 268435456) -> None
 blocks.client
     class SameOrigin(AsyncBaseTransport)
@@ -50,7 +108,7 @@ blocks.client
         base_url: str,
         *,
         auth: httpx.Auth | None = None,
-        limit: Rate | None = None,
+        limit: Limit | None = None,
         retry: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = Retry,
         timeout: float = 60.0,
         headers: Mapping[str, str] | None = None,
@@ -61,6 +119,20 @@ blocks.connections
         __init__(count: int = 100, *, tls: ssl.SSLContext | None = None)
         async aclose(self) -> None
         async handle_async_request(self, request: httpx.Request) -> httpx.Response
+blocks.credentials
+    class CredentialPool(Secret, AsyncBaseTransport)
+        __init__(
+            transport: httpx.AsyncBaseTransport,
+            credentials: Sequence[httpx.Auth],
+            *,
+            quota: Callable[[httpx.Request], str] = _one,
+            clock: Callable[[], float] = monotonic,
+        )
+        async aclose(self) -> None
+        async handle_async_request(self, request: httpx.Request) -> httpx.Response
+        statistics(self) -> tuple[Usage, ...]
+    class Usage
+        __init__(calls: int, refused: int, left: Mapping[str, int])
 blocks.cursors
     class Cursor
         __init__(column: str, *, start: str | int, state: MutableMapping[str, Any])
@@ -92,48 +164,163 @@ blocks.errors
     class StatusError(ResponseError)
         __init__(message: str, response: httpx.Response)
     where(subject: httpx.Request | httpx.Response) -> str
+blocks.events
+    class Answered
+        __init__(place: str, status: int, size: int, seconds: float)
+    class Counts
+        __init__()
+        __call__(self, event: Event) -> None
+        read(self) -> dict[str, float]
+    Event
+    class Failed
+        __init__(place: str, reason: str, seconds: float)
+    Listener
+    class Page
+        __init__(place: str, number: int, size: int)
+    class Retried
+        __init__(place: str, attempt: int, reason: str, wait: float)
+    class Sent
+        __init__(place: str)
+    class Skipped
+        __init__(place: str, reason: str)
+    class Waited
+        __init__(limit: str, reason: str, seconds: float)
+    heard() -> bool
+    listen(listener: Listener) -> Callable[[], None]
+    log(event: Event) -> None
+    publish(event: Event) -> None
+    scoped(listener: Listener) -> Context
+blocks.exchanges
+    apart(response: httpx.Response, body: bytes) -> httpx.Response
+    endpoint(text: str) -> httpx.URL
+    token_request(
+        url: httpx.URL,
+        content: bytes,
+        headers: dict[str, str],
+        like: httpx.Request,
+    ) -> httpx.Request
+blocks.fast
+    fast(source: Source) -> Source
 blocks.fetch
     check(response: httpx.Response) -> None
+    async gather(
+        client: httpx.AsyncClient,
+        request: httpx.Request,
+        paginator: Countable,
+        *,
+        at_once: int,
+        at_most: int | None = None,
+    ) -> AsyncIterator[httpx.Response]
     async pages(
         client: httpx.AsyncClient,
         request: httpx.Request,
         paginator: Callable[[httpx.Response], httpx.Request | None],
         *,
         at_most: int | None = None,
+        past: Callable[[httpx.Response], object] | None = None,
+        instead: Callable[[httpx.Response], httpx.Request | None] | None = None,
     ) -> AsyncIterator[httpx.Response]
+blocks.formats
+    csv(chunks: Iterable[bytes], delimiter: str = ',') -> Iterator[pa.Table]
+    gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]
+    ndjson(chunks: Iterable[bytes]) -> Iterator[bytes]
+blocks.grants
+    class Grant(Expiring)
+        __init__(
+            token_url: str,
+            form: Mapping[str, str],
+            *,
+            client_id: str = '',
+            client_secret: str = '',
+            client_auth: Literal['basic', 'post'] = 'basic',
+        )
+        fresh(self) -> Mapping[str, str]
+        obtain(self, request: httpx.Request) -> Generator[Step, Any, Token]
+    with_fields(form: Mapping[str, str], fields: Mapping[str, str] | None) -> dict[str, str]
+blocks.graphql
+    class Errors
+        __init__(*, partial: Outcome = 'fail')
+        __call__(self, response: httpx.Response) -> Outcome | None
+    class Relay
+        __init__(connection: Path, variable: str = 'after', *, partial: bool = False)
+        __call__(self, response: httpx.Response) -> httpx.Request | None
+    query(
+        client: httpx.AsyncClient | httpx.Client,
+        url: str,
+        document: str,
+        variables: Mapping[str, Any] | None = None,
+    ) -> httpx.Request
+    reads(request: httpx.Request) -> bool
+    wait(response: httpx.Response) -> float | None
+blocks.guards
+    class Countable(Protocol)
+        __init__(*args, **kwargs)
+        follows(self, response: httpx.Response, request: httpx.Request | None) -> bool
+        rest(self, response: httpx.Response) -> Iterator[httpx.Request]
+        total(self, response: httpx.Response) -> int
+    class Moved
+        __init__(paginator: Countable)
+        check(self, page: httpx.Response, planned: httpx.Request | None) -> None
+    class Numbered(Protocol)
+        __init__(*args, **kwargs)
+        rows(self, response: httpx.Response) -> bytes | None
+    class Rows
+        __init__(paginator: object)
+        check(self, page: httpx.Response) -> None
+    class Sent
+        __init__(recent: int = 65536)
+        async before(self, request: httpx.Request, previous: httpx.Response | None) -> bool
 blocks.headers
     http_date(text: str, now: datetime) -> datetime | None
     retry_after(response: httpx.Response, now: datetime) -> float | None
 blocks.json
     Path
+    Step
     count(body: bytes, path: Path) -> int | None
     dumps(value: Any) -> bytes
+    keys(path: Path) -> tuple[Step, ...]
     loads(body: bytes) -> Any
     peek(body: bytes, path: Path) -> Any
+    raw(body: bytes, path: Path) -> bytes | None
 blocks.limits
+    class Limit(ABC)
+        parts(self, request: httpx.Request | None = None) -> tuple[Part, ...]
+        pause(self, until: float, reason: str = 'a pause') -> None
+        reserve(self, now: float, request: httpx.Request | None = None) -> float
+        statistics(self) -> Statistics
     class Limited(AsyncBaseTransport)
-        __init__(transport: httpx.AsyncBaseTransport, limit: Rate)
+        __init__(transport: httpx.AsyncBaseTransport, limit: Limit)
         async aclose(self) -> None
         async handle_async_request(self, request: httpx.Request) -> httpx.Response
-    class Rate
+    class Rate(Part, Limit)
         __init__(
-            count: int,
+            count: float,
             per: float = 1.0,
             burst: int = 1,
             *,
+            cost: Callable[[httpx.Request], float] | None = None,
+            quotas: Quotas | None = None,
             clock: Callable[[], float] = monotonic,
         )
-        pause(self, until: float) -> None
-        reserve(self, now: float) -> float
-        statistics(self) -> Statistics
-    class Statistics
-        __init__(calls: int, waited: float, pauses: int)
+        parts(self, request: httpx.Request | None = None) -> tuple[Part, ...]
 blocks.links
     class Link
         __init__(target: str, rels: tuple[str, ...], anchor: str | None = None)
     origin(url: httpx.URL) -> str
     parse(values: list[str]) -> list[Link]
     resolve(base: httpx.URL, reference: httpx.URL) -> httpx.URL
+blocks.nested
+    async complete(
+        client: httpx.AsyncClient,
+        records: Sequence[dict[str, Any]],
+        following: Callable[[dict[str, Any]], httpx.Request | None],
+        paginator: Paginator,
+        *,
+        nested: Path,
+        source: Path,
+        at_once: int = 8,
+    ) -> None
+    more(connection: Any) -> str | None
 blocks.network
     prefetch(source: AsyncIterable[T], ahead: int = 8) -> Iterator[T]
 blocks.normalize
@@ -145,37 +332,218 @@ blocks.normalize
             pages: Iterable[Page],
             rows: int = 5000,
         ) -> Iterator[dict[str, pa.Table]]
+blocks.oauth
+    class ClientCredentials(Grant)
+        __init__(
+            token_url: str,
+            client_id: str,
+            client_secret: str,
+            *,
+            scope: str = '',
+            fields: Mapping[str, str] | None = None,
+            client_auth: Literal['basic', 'post'] = 'basic',
+        )
+    class LegacyPassword(Grant)
+        __init__(
+            token_url: str,
+            user: str,
+            password: str,
+            *,
+            client_id: str = '',
+            client_secret: str = '',
+            fields: Mapping[str, str] | None = None,
+            client_auth: Literal['basic', 'post'] = 'basic',
+        )
+    class RefreshToken(Grant)
+        __init__(
+            token_url: str,
+            client_id: str,
+            client_secret: str,
+            refresh_token: str,
+            *,
+            save: Callable[[str], object],
+            fields: Mapping[str, str] | None = None,
+            client_auth: Literal['basic', 'post'] = 'basic',
+        )
+        obtain(self, request: httpx.Request) -> Generator[Step, Any, Token]
+blocks.outcomes
+    OUTCOMES
+    Outcome
+    class Verdict
+        __init__(outcome: Outcome, reason: str = '', wait: float | None = None)
+    accept(response: httpx.Response) -> bool
+    mark(response: httpx.Response, verdict: Verdict) -> None
+    verdict(response: httpx.Response) -> Verdict
 blocks.paginators
+    class Keyset
+        __init__(records: Records, key: Path, target: Target)
+        __call__(self, response: httpx.Response) -> httpx.Request | None
     class LinkHeader
         __init__(rel: str = 'next')
         __call__(self, response: httpx.Response) -> httpx.Request | None
     class NextToken
-        __init__(path: Path, param: str)
+        __init__(
+            source: Source,
+            target: Target,
+            *,
+            keep: Collection[str] | None = None,
+        )
         __call__(self, response: httpx.Response) -> httpx.Request | None
     class NextUrl
-        __init__(path: Path)
+        __init__(source: Source)
         __call__(self, response: httpx.Response) -> httpx.Request | None
     class Offset
         __init__(
             limit: int,
             *,
-            offset_param: str = 'offset',
-            limit_param: str = 'limit',
-            records: Path = '',
-            total: Path | None = None,
+            offset_param: Target = 'offset',
+            limit_param: Target = 'limit',
+            start: int = 0,
+            records: Records = '',
         )
         __call__(self, response: httpx.Response) -> httpx.Request | None
+        position(self, request: httpx.Request) -> int
+        rows(self, response: httpx.Response) -> bytes | None
+        to(self, request: httpx.Request, position: int) -> httpx.Request
     class PageNumber
         __init__(
-            param: str = 'page',
+            target: Target = 'page',
             *,
             start: int = 1,
-            records: Path = '',
-            total_pages: Path | None = None,
+            records: Records | None = '',
         )
         __call__(self, response: httpx.Response) -> httpx.Request | None
+        position(self, request: httpx.Request) -> int
+        rows(self, response: httpx.Response) -> bytes | None
+        to(self, request: httpx.Request, position: int) -> httpx.Request
+    Paginator
+    class SinglePage
+        __init__()
+        __call__(self, response: httpx.Response) -> None
+    advance(response: httpx.Response, request: httpx.Request) -> httpx.Request
     follow(response: httpx.Response, url: str) -> httpx.Request
-    turn(request: httpx.Request, params: Mapping[str, str | int]) -> httpx.Request
+    turn(
+        request: httpx.Request,
+        params: Mapping[str, str | int],
+        *,
+        keep: Collection[str] | None = None,
+    ) -> httpx.Request
+blocks.parts
+    LONG
+    class Part
+        __init__(
+            clock: Callable[[], float],
+            turns: Turns | None = None,
+            cost: Callable[[httpx.Request], float] | None = None,
+            quotas: Quotas | None = None,
+        )
+        answered(self, sent: float) -> None
+        claim(self, at: float, now: float, cost: float) -> float
+        claim_first(self, now: float, cost: float) -> tuple[float, float]
+        cost(self, request: httpx.Request | None) -> float
+        count(self, waited: float) -> None
+        drop(self) -> None
+        due(self, place: float, cost: float) -> float
+        faster(self, now: float) -> None
+        give_back(self, place: float, cost: float) -> None
+        heed(self, response: httpx.Response, now: float) -> Sequence[Quota]
+        hold(self, wait: float | None, sent: float, now: float, reason: str) -> None
+        opening(self, at: float, now: float, cost: float) -> float
+        pause(self, until: float, reason: str = 'a pause') -> None
+        slower(self, sent: float, now: float) -> None
+        statistics(self) -> Statistics
+        async take(self) -> None
+    class Statistics
+        __init__(calls: int, waited: float, pauses: int, rate: float = inf)
+    lock
+blocks.places
+    class FormBody
+        __init__(name: str)
+    class Header
+        __init__(name: str)
+    class JsonBody
+        __init__(path: Path)
+    class OrNull
+        __init__(path: Path)
+    Records
+    Source
+    Target
+    kind(value: Any) -> str
+    put(
+        request: httpx.Request,
+        target: Target,
+        value: str | int,
+        keep: Collection[str] | None = None,
+    ) -> httpx.Request
+    read(response: httpx.Response, source: Source) -> Any
+    records(response: httpx.Response, place: Records) -> tuple[int, bytes]
+    sent(request: httpx.Request, target: Target, default: int) -> int
+    truth(response: httpx.Response, source: Source) -> bool
+    whole(response: httpx.Response, source: Source) -> int
+blocks.pools
+    class Limits(Limit)
+        __init__(*limits: Limit)
+        parts(self, request: httpx.Request | None = None) -> tuple[Part, ...]
+        statistics(self) -> Statistics
+    class Pools(Limit)
+        __init__(routes: Mapping[str, Limit], default: Limit)
+        of(self, request: httpx.Request) -> Limit
+        parts(self, request: httpx.Request | None = None) -> tuple[Part, ...]
+        statistics(self) -> Statistics
+blocks.quotas
+    class HubSpot
+        __init__()
+        __call__(self, response: httpx.Response, _: datetime) -> Iterator[Quota]
+    class Quota
+        __init__(
+            remaining: float,
+            reset: float | None = None,
+            limit: float | None = None,
+            restore: float = 0.0,
+            needed: float = 1.0,
+            name: str = '',
+        )
+        pace: float | None
+        used_up: bool
+        wait: float | None
+    Quotas
+    class RateLimit
+        __init__()
+        __call__(self, response: httpx.Response, _: datetime) -> Iterator[Quota]
+    Reset
+    class Salesforce
+        __init__()
+        __call__(self, response: httpx.Response, _: datetime) -> Iterator[Quota]
+    class ShopifyBucket
+        __init__(leak: float = 2.0)
+        __call__(self, response: httpx.Response, _: datetime) -> Iterator[Quota]
+    class ShopifyCost
+        __init__(path: Path = 'extensions.cost')
+        __call__(self, response: httpx.Response, _: datetime) -> Iterator[Quota]
+    class XRateLimit
+        __init__(reset: Reset, prefix: str = 'X-RateLimit-')
+        __call__(self, response: httpx.Response, now: datetime) -> Iterator[Quota]
+blocks.requests
+    follow(response: httpx.Response, url: str) -> httpx.Request
+    path(template: str, *ids: str | int) -> str
+    repeat(
+        request: httpx.Request,
+        *,
+        url: httpx.URL | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Request
+    replaced(
+        form: bytes,
+        values: Mapping[str, str | int],
+        keep: Collection[str] | None = None,
+    ) -> bytes
+    turn(
+        request: httpx.Request,
+        params: Mapping[str, str | int],
+        *,
+        keep: Collection[str] | None = None,
+    ) -> httpx.Request
 blocks.retries
     class Retry(AsyncBaseTransport)
         __init__(
@@ -184,15 +552,151 @@ blocks.retries
             total: float = 300.0,
             *,
             reads: Callable[[httpx.Request], bool] = reads,
+            delay: Callable[[int, float], float] = delay,
             chance: Callable[[], float] = Random.random,
         )
         async aclose(self) -> None
         async handle_async_request(self, request: httpx.Request) -> httpx.Response
-    classify(
-        outcome: httpx.Response | Exception,
-    ) -> Literal['ok', 'retry', 'limited', 'fail']
+    classify(outcome: httpx.Response | Exception) -> Outcome
     delay(attempt: int, chance: float) -> float
     reads(request: httpx.Request) -> bool
+blocks.rules
+    class Judged(AsyncBaseTransport)
+        __init__(
+            transport: httpx.AsyncBaseTransport,
+            *rules: Rule,
+            *,
+            empty: bytes = b'[]',
+        )
+        async aclose(self) -> None
+        async handle_async_request(self, request: httpx.Request) -> httpx.Response
+    class Markup
+        __init__(outcome: Outcome = 'retry')
+        __call__(self, response: httpx.Response) -> Outcome | None
+    class Present
+        __init__(path: Path, outcome: Outcome = 'fail')
+        __call__(self, response: httpx.Response) -> Outcome | None
+    Rule
+    class Status
+        __init__(status: int, outcome: Outcome)
+        __call__(self, response: httpx.Response) -> Outcome | None
+    class Text
+        __init__(text: str, outcome: Outcome)
+        __call__(self, response: httpx.Response) -> Outcome | None
+    class Value
+        __init__(
+            path: Path,
+            value: str | float | bool | None,
+            outcome: Outcome = 'fail',
+        )
+        __call__(self, response: httpx.Response) -> Outcome | None
+blocks.secrets
+    class Secret
+    mentions(text: str, secrets: Iterable[str]) -> bool
+    named(function: object) -> str
+    printable(name: str, text: str, *, colons: bool = True) -> str
+    visible(name: str, text: str, *, spaces: bool = False) -> str
+blocks.sessions
+    class CookieLogin(Expiring)
+        __init__(
+            login_url: str,
+            credentials: Mapping[str, Any],
+            *,
+            name: str,
+            lifetime: float | None = None,
+            encoding: Literal['json', 'form'] = 'form',
+        )
+        found(self, response: httpx.Response) -> object
+        sign(self, request: httpx.Request, token: str) -> None
+    class TokenLogin(Expiring)
+        __init__(
+            login_url: str,
+            credentials: Mapping[str, Any],
+            *,
+            path: Path,
+            header: str = 'Authorization',
+            prefix: str = 'Bearer ',
+            lifetime: float | None = None,
+            encoding: Literal['json', 'form'] = 'json',
+        )
+        found(self, response: httpx.Response) -> object
+        sign(self, request: httpx.Request, token: str) -> None
+blocks.signing
+    class Hmac(Secret)
+        __init__(
+            key: str | bytes,
+            message: Callable[[httpx.Request], bytes],
+            *,
+            header: str = 'X-Signature',
+            prefix: str = '',
+            digest: Literal['sha256', 'sha1', 'sha512'] = 'sha256',
+            encoding: Literal['hex', 'base64'] = 'hex',
+        )
+        __call__(self, request: httpx.Request) -> None
+    class SigV4(Secret)
+        __init__(credentials: _Credentials, *, region: str, service: str)
+        __call__(self, request: httpx.Request) -> None
+    class Signed(AsyncBaseTransport)
+        __init__(
+            transport: httpx.AsyncBaseTransport,
+            sign: Callable[[httpx.Request], object],
+        )
+        async aclose(self) -> None
+        async handle_async_request(self, request: httpx.Request) -> httpx.Response
+blocks.slots
+    class InFlight(Part, Limit)
+        __init__(count: int, *, clock: Callable[[], float] = monotonic)
+        drop(self) -> None
+        parts(self, request: httpx.Request | None = None) -> tuple[Part, ...]
+        async take(self) -> None
+blocks.stops
+    class Empty
+        __init__(records: Records)
+        __call__(self, response: httpx.Response) -> bool
+    class Flag
+        __init__(source: Source, *, last: bool = False)
+        __call__(self, response: httpx.Response) -> bool
+    Stop
+    class TotalPages
+        __init__(source: Source, *, size: int | None = None)
+        rest(self, response: httpx.Response, paginator: PageNumber) -> range
+    class TotalRows
+        __init__(source: Source)
+        rest(self, response: httpx.Response, paginator: Offset) -> range
+    class Until
+        __init__(paginator: Paginator, stop: Stop | TotalPages | TotalRows)
+        __call__(self, response: httpx.Response) -> httpx.Request | None
+        follows(self, response: httpx.Response, request: httpx.Request | None) -> bool
+        rest(self, response: httpx.Response) -> Iterator[httpx.Request]
+        rows(self, response: httpx.Response) -> bytes | None
+        total(self, response: httpx.Response) -> int
+blocks.tokens
+    class Denied(AuthError)
+    class Expiring(Secret, Auth)
+        __init__()
+        async async_auth_flow(self, request: httpx.Request) -> _AsyncFlow
+        obtain(self, request: httpx.Request) -> Generator[Step, Any, Token]
+        sign(self, request: httpx.Request, token: str) -> None
+        sync_auth_flow(self, request: httpx.Request) -> _Flow
+    Step
+    class Token(Secret)
+        __init__(value: str, lifetime: float | None = None)
+    class TokenFrom(Expiring)
+        __init__(function: Callable[[], object])
+        obtain(self, request: httpx.Request) -> Generator[Step, Any, Token]
+blocks.turns
+    class Turns
+        __init__(pace: float, burst: float)
+        change(self, pace: float, now: float) -> None
+        claim(self, at: float, now: float, cost: float) -> float
+        claim_first(self, now: float, cost: float) -> tuple[float, float]
+        due(self, place: float, cost: float) -> float
+        give_back(self, place: float, cost: float) -> None
+        opening(self, at: float, now: float, cost: float) -> float
+blocks.waiting
+    async enter(parts: Sequence[Part], request: httpx.Request | None = None) -> None
+    leave(parts: Sequence[Part]) -> None
+    reserve(parts: Sequence[Part], request: httpx.Request | None, now: float) -> float
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import pickle
 from collections.abc import Callable
 from urllib.parse import parse_qsl
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.auth import Basic, Bearer, HeaderKey, QueryKey
+from blocks.auth import Basic, Bearer, CookieKey, HeaderKey, QueryKey
 from blocks.errors import ConfigError
 
 SECRET = "c4n4ry"
@@ -25,6 +26,7 @@ ALL = [
     (HeaderKey(SECRET), "HeaderKey('***', name='X-API-Key')"),
     (HeaderKey(SECRET, name="X-Token"), "HeaderKey('***', name='X-Token')"),
     (QueryKey(SECRET), "QueryKey('***', name='api_key')"),
+    (CookieKey(SECRET, name="sid"), "CookieKey('***', name='sid')"),
 ]
 
 
@@ -111,6 +113,36 @@ def test_query_key_arrives_whole(key: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cookies", "expected"),
+    [
+        ("", "sid=k3y"),
+        ("a=1", "a=1; sid=k3y"),
+        ('sid=old; a="1 2";sid=older; sid2=x', 'a="1 2"; sid2=x; sid=k3y'),
+    ],
+)
+def test_cookie_key(cookies: str, expected: str) -> None:
+    """The key replaces the cookies of its name and leaves the others as they are."""
+    request = httpx.Request("GET", "https://a.example", headers={"Cookie": cookies})
+    for _ in range(2):
+        request = next(CookieKey("k3y", name="sid").auth_flow(request))
+    assert request.headers["cookie"] == expected
+
+
+@pytest.mark.parametrize("key", ["a;b", 'a"b', "a,b", "a\\b", "a b", ""])
+def test_cookie_values_are_cookie_octets(key: str) -> None:
+    """RFC 6265: what would end the cookie, or begin another, is refused."""
+    with pytest.raises(ConfigError, match="key: "):
+        CookieKey(key, name="sid")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a=b", "a;b", "é"])
+def test_cookie_names_are_tokens(name: str) -> None:
+    """RFC 6265: a cookie's name is a token."""
+    with pytest.raises(ConfigError, match="name of a cookie"):
+        CookieKey(SECRET, name=name)
+
+
+@pytest.mark.parametrize(
     "auth", [Bearer("new"), Basic("new", ""), HeaderKey("new", name="Authorization")]
 )
 def test_a_stale_header_is_replaced(auth: httpx.Auth) -> None:
@@ -145,7 +177,9 @@ TOKENS += [f"{SECRET}\x7f", f"ü{SECRET}", f"\ud800{SECRET}", f"{SECRET}\x85", f
 
 
 @pytest.mark.parametrize("token", [*TOKENS, None, 7, SECRET.encode()])
-@pytest.mark.parametrize("kind", [Bearer, HeaderKey, QueryKey])
+@pytest.mark.parametrize(
+    "kind", [Bearer, HeaderKey, QueryKey, functools.partial(CookieKey, name="sid")]
+)
 def test_a_token_that_cannot_work_is_refused(kind: Callable[[str], object], token: str) -> None:
     """Line ends, control characters, outer spaces, other scripts and None fail at construction."""
     with pytest.raises(ConfigError) as caught:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.bodies import Whole, read
+from blocks import events
+from blocks.bodies import Whole, content, read
 from blocks.errors import BodyError, ConfigError
 
 pytestmark = pytest.mark.anyio
@@ -238,6 +239,37 @@ async def test_httpx_finds_the_body_ready() -> None:
         assert answer.elapsed.total_seconds() >= 0
         async with api.stream("GET", REQUEST.url) as streamed:
             assert [part async for part in streamed.aiter_bytes()] == [b'{"a":1}']
+
+
+async def test_requests_and_answers_are_published() -> None:
+    """Each with its place, without the query; an answer with its size, a failure with its kind."""
+    seen = list[events.Event]()
+    stop = events.listen(seen.append)
+    async with whole(b"[", b"]") as api:
+        await api.send(REQUEST)
+    async with whole(b"[", 60.0, timeout=0.01) as api:
+        with pytest.raises(httpx.ReadTimeout):
+            await api.send(REQUEST)
+    stop()
+    place = "GET api.example.com/items"
+    sent, answered, again, failed = seen
+    assert sent == again == events.Sent(place)
+    assert isinstance(answered, events.Answered)
+    assert (answered.place, answered.status, answered.size) == (place, 200, 2)
+    assert isinstance(failed, events.Failed)
+    assert (failed.place, failed.reason) == (place, "ReadTimeout")
+    assert 0 <= answered.seconds < 10
+    assert 0.01 <= failed.seconds < 10
+
+
+async def test_content_is_there_before_httpx_has_read_it() -> None:
+    """From the stream that `read` left, or as httpx has it."""
+    answer = response(gzip.compress(b"{}"), coding="gzip")
+    await read(answer)
+    assert content(answer) == b"{}"
+    assert content(httpx.Response(200, content=b"[1]")) == b"[1]"
+    with pytest.raises(httpx.ResponseNotRead):
+        content(response(b"{}"))
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"largest": 0}])

@@ -8,20 +8,25 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 
 import anyio
 import httpx
 import pytest
 
+from blocks import events
 from blocks.bodies import Whole
 from blocks.client import SameOrigin, client
-from blocks.errors import ConfigError, ForeignOrigin, RetryError
-from blocks.fetch import pages
+from blocks.connections import Connections
+from blocks.errors import BodyError, ConfigError, ForeignOrigin, RetryError, StatusError
+from blocks.fetch import check, pages
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.paginators import NextUrl
+from blocks.quotas import XRateLimit
 from blocks.retries import Retry
+from blocks.rules import Judged, Status, Value
 from tests.loopback import JSON, Answer, answer, serving
 
 SECRET = "c4n4ry"
@@ -162,6 +167,95 @@ async def test_a_dripping_server_does_not_hold_an_attempt() -> None:
         async with client(server.url, timeout=0.05, retry=lambda transport: transport) as api:
             with anyio.fail_after(10), pytest.raises(httpx.ReadTimeout, match=r"within 0\.25 s"):
                 await api.get("/")
+
+
+@pytest.mark.anyio
+async def test_a_limit_said_as_a_403_is_waited_for() -> None:
+    """GitHub's primary limit: nothing left, a reset as an epoch, by the server's own clock."""
+    date, there = "Tue, 02 Jun 2026 12:00:00 GMT", 1780401600
+    over = (
+        *(("Date", date), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", str(there + 1))),
+    )
+    script = {"/": [answer(b'{"message": "API rate limit"}', "403 No", over), answer(b"[1]")]}
+    limit = Rate(1000, quotas=XRateLimit("epoch"))
+    with serving(script) as server:
+        async with client(server.url, limit=limit, retry=at_once) as api:
+            began = time.monotonic()
+            assert (await api.get("/")).json() == [1]
+    assert time.monotonic() - began >= 1
+    assert limit.statistics().pauses == 1
+
+
+@pytest.mark.anyio
+async def test_a_limit_said_as_a_403_is_no_refused_credential() -> None:
+    """Told to wait longer than the total: an error that says so; with no retries a StatusError."""
+    over = (("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "7200"))
+    script = {"/": [answer(b"{}", "403 No", over)]}
+    limit = Rate(1000, quotas=XRateLimit("seconds"))
+    with serving(script) as server:
+        async with client(server.url, limit=limit) as api:
+            with pytest.raises(RetryError, match="told to wait 7200 s"):
+                await api.get("/")
+        async with client(server.url, limit=limit, retry=lambda transport: transport) as api:
+            response = await api.get("/")
+            with pytest.raises(StatusError, match="got a rate limit by 0 left"):
+                check(response)
+
+
+@pytest.mark.anyio
+async def test_rules_reach_everything_above() -> None:
+    """A body that says throttled, one not ready yet, one that is empty by its status, over HTTP."""
+    script: dict[str, list[Answer | bytes]] = {
+        "/1": [
+            answer(b'{"ok": false, "error": "ratelimited"}'),
+            answer(b'{"ok": true, "rows": [1], "next": "/2"}'),
+        ],
+        "/2": [
+            answer(b'{"status": "running"}', "202 Accepted"),
+            answer(b'{"ok": true, "rows": [2], "next": "/3"}'),
+        ],
+        "/3": [answer(b"<h1>none</h1>", "404 Not Found", (("Content-Type", "text/html"),))],
+        "/4": [answer(b'{"ok": false, "error": "no_such_channel"}')],
+    }
+    rules = (
+        Value("error", "ratelimited", "limited"),
+        *(Status(202, "retry"), Status(404, "skip"), Value("ok", False)),
+    )
+    limit, counts = Rate(1000), events.Counts()
+    stop = events.listen(counts)
+    with serving(script) as server:
+        judged = Judged(Connections(), *rules, empty=b'{"rows": []}')
+        async with client(server.url, limit=limit, retry=at_once, transport=judged) as api:
+            first = api.build_request("GET", "/1")
+            rows = [page.json()["rows"] async for page in pages(api, first, NextUrl("next"))]
+            with pytest.raises(BodyError, match="got a failure by Value"):
+                check(await api.get("/4"))
+    stop()
+    assert rows == [[1], [2], []]
+    assert limit.statistics().pauses == 1
+    found = counts.read()
+    expected = {"pages": 3, "requests": 6, "retries": 2, "skips": 1}
+    assert {name: found[name] for name in expected} == expected
+    assert SECRET not in str(found)
+
+
+@pytest.mark.anyio
+async def test_events_tell_no_secrets() -> None:
+    """Key in the query, token in the header, neither in any event of a run with faults."""
+    script: dict[str, list[Answer | bytes]] = {
+        "/": [Answer(b"", "close"), answer(status="429 Slow"), answer(b"[]")]
+    }
+    seen = list[events.Event]()
+    stop = events.listen(seen.append)
+    with serving(script) as server:
+        url, limit = server.url, Rate(10)
+        async with client(url, auth=Bearer(), limit=limit, retry=at_once) as api:
+            await api.get("/", params={"key": SECRET})
+    stop()
+    kinds = [type(event).__name__ for event in seen]
+    assert {*kinds} == {"Sent", "Failed", "Answered", "Retried", "Waited"}
+    assert kinds.count("Sent") == 3
+    assert SECRET not in repr(seen)
 
 
 @pytest.mark.anyio

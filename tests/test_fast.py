@@ -12,7 +12,7 @@ import pytest
 from dlt.sources.rest_api import rest_api_source
 
 from blocks.demo.server import Settings, serving
-from blocks.dlt import fast
+from blocks.fast import fast
 from tests.warehouse import Warehouse, same
 
 

@@ -25,16 +25,93 @@ ALLOWED: dict[str, set[str]] = {
     # Pure functions over the header fields of one standard each.
     "blocks.headers": {"httpx"},
     "blocks.links": {"httpx"},
+    # What happens, told to whoever listens: publishers and listeners meet here only.
+    "blocks.events": set(),
+    # The words for what came of a request, which those who decide and those who act share.
+    "blocks.outcomes": {"blocks.errors", "httpx"},
     # The blocks that talk.
-    "blocks.auth": {"blocks.errors", "httpx"},
-    "blocks.paginators": {"blocks.errors", "blocks.json", "blocks.links", "httpx", "msgspec"},
-    "blocks.limits": {"blocks.errors", "blocks.headers", "anyio", "httpx"},
-    "blocks.bodies": {"blocks.errors", "anyio", "httpx"},
+    "blocks.secrets": {"blocks.errors"},
+    "blocks.auth": {"blocks.errors", "blocks.secrets", "httpx"},
+    # Credentials that expire: how a token is had, by whom, and by which grant. Bodies that mean
+    # "log in again" have been marked by whoever judges them.
+    "blocks.exchanges": {"blocks.errors", "httpx"},
+    "blocks.tokens": {
+        *("blocks.errors", "blocks.exchanges", "blocks.outcomes", "blocks.secrets"),
+        *("anyio", "httpx"),
+    },
+    "blocks.grants": {
+        *("blocks.errors", "blocks.exchanges", "blocks.json", "blocks.secrets", "blocks.tokens"),
+        "httpx",
+    },
+    "blocks.oauth": {
+        *("blocks.errors", "blocks.grants", "blocks.secrets", "blocks.tokens", "httpx"),
+    },
+    # PyJWT, cryptography and botocore are extras, imported when first used.
+    "blocks.assertions": {
+        *("blocks.errors", "blocks.grants", "blocks.secrets", "cryptography", "jwt"),
+    },
+    # A session is a token, sent as the header or cookie of `blocks.auth`.
+    "blocks.sessions": {
+        *("blocks.auth", "blocks.errors", "blocks.exchanges", "blocks.json", "blocks.tokens"),
+        *("httpx", "msgspec"),
+    },
+    "blocks.signing": {"blocks.auth", "blocks.errors", "blocks.secrets", "botocore", "httpx"},
+    "blocks.credentials": {"blocks.errors", "blocks.headers", "blocks.secrets", "httpx"},
+    # Paging, from small to large: the next request, where in it a value goes, which value, and
+    # when to stop. Totals are compared with where a numbered paginator stands.
+    "blocks.requests": {"blocks.errors", "blocks.links", "httpx"},
+    "blocks.places": {"blocks.errors", "blocks.json", "blocks.requests", "httpx", "msgspec"},
+    "blocks.paginators": {
+        *("blocks.errors", "blocks.json", "blocks.links", "blocks.places", "blocks.requests"),
+        "httpx",
+    },
+    "blocks.stops": {"blocks.errors", "blocks.paginators", "blocks.places", "httpx"},
+    # A paginator, and a rule for what counts as an error.
+    "blocks.graphql": {
+        *("blocks.errors", "blocks.json", "blocks.outcomes", "blocks.paginators"),
+        *("blocks.places", "httpx", "msgspec"),
+    },
+    # Limits, from small to large: arithmetic, what APIs say is left, one thing to wait for, the
+    # waiting itself, a rate and its transport; then other kinds of limits, which are made of these.
+    "blocks.turns": set(),
+    "blocks.quotas": {
+        *("blocks.bodies", "blocks.errors", "blocks.headers", "blocks.json", "http_sf"),
+        *("httpx", "msgspec"),
+    },
+    "blocks.parts": {"blocks.errors", "blocks.quotas", "blocks.turns", "httpx"},
+    "blocks.waiting": {"blocks.events", "blocks.parts", "anyio", "httpx"},
+    "blocks.limits": {
+        *("blocks.errors", "blocks.headers", "blocks.outcomes", "blocks.parts", "blocks.quotas"),
+        *("blocks.turns", "blocks.waiting", "httpx"),
+    },
+    "blocks.slots": {
+        *("blocks.errors", "blocks.events", "blocks.limits", "blocks.parts", "anyio", "httpx"),
+    },
+    "blocks.pools": {"blocks.errors", "blocks.limits", "blocks.parts", "httpx"},
+    "blocks.adaptive": {
+        *("blocks.errors", "blocks.limits", "blocks.parts", "blocks.quotas", "httpx"),
+    },
+    "blocks.bodies": {"blocks.errors", "blocks.events", "anyio", "httpx"},
+    # A rule is about a whole body, and read before anybody else has it.
+    "blocks.rules": {
+        *("blocks.bodies", "blocks.errors", "blocks.events", "blocks.json", "blocks.outcomes"),
+        *("httpx", "msgspec"),
+    },
     # An attempt includes its body, so what can go wrong there is Retry's to classify.
-    "blocks.retries": {"blocks.bodies", "blocks.errors", "blocks.headers", "anyio", "httpx"},
+    "blocks.retries": {
+        *("blocks.bodies", "blocks.errors", "blocks.events", "blocks.headers", "blocks.outcomes"),
+        *("anyio", "httpx"),
+    },
     "blocks.connections": {"aiohttp", "httpx", "yarl"},
     # What waits: pages for answers, prefetch for pages. The client puts every transport in place.
-    "blocks.fetch": {"blocks.errors", "httpx"},
+    "blocks.guards": {"blocks.errors", "httpx"},
+    "blocks.fetch": {
+        *("blocks.errors", "blocks.events", "blocks.guards", "blocks.outcomes", "anyio", "httpx"),
+    },
+    "blocks.nested": {
+        *("blocks.errors", "blocks.fetch", "blocks.json", "blocks.paginators", "blocks.places"),
+        *("anyio", "httpx"),
+    },
     "blocks.network": {"blocks.errors"},
     "blocks.client": {
         *("blocks", "blocks.bodies", "blocks.connections", "blocks.errors", "blocks.limits"),
@@ -45,12 +122,13 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.cursors": {"blocks.errors", "pyarrow"},
     "blocks.normalize": {"blocks.errors", "blocks.json", "msgspec", "pyarrow"},
     # Asks dlt for the names and types it would give.
-    "blocks.normalize.dialect": {"blocks.errors", "dlt", "pyarrow"},
+    "blocks.normalize.dialect": {"blocks.errors", "dlt", "pendulum", "pyarrow"},
     # On top, the binding to dlt.
     "blocks.dlt": {
-        *("blocks.cursors", "blocks.errors", "blocks.json", "blocks.normalize"),
+        *("blocks.cursors", "blocks.errors", "blocks.events", "blocks.json", "blocks.normalize"),
         *("blocks.normalize.dialect", "dlt", "httpx", "pyarrow"),
     },
+    "blocks.fast": {"blocks.dlt", "dlt"},
     # Applications: nothing imports them. The demo plays the user of dlt and DuckDB.
     "blocks.demo": {"dlt", "duckdb", "httpx", "orjson", "uvicorn"},
     "blocks.__main__": {"blocks.demo"},
@@ -58,7 +136,7 @@ ALLOWED: dict[str, set[str]] = {
 
 LIGHT = sorted(
     {name for name in ALLOWED if "." in name and "__" not in name}
-    - {"blocks.normalize", "blocks.normalize.dialect", "blocks.dlt", "blocks.demo"}
+    - {"blocks.normalize", "blocks.normalize.dialect", "blocks.dlt", "blocks.demo", "blocks.fast"}
 )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import anyio
 import httpx
@@ -14,8 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from blocks import events
 from blocks.errors import ConfigError
 from blocks.limits import Limited, Rate
+from blocks.outcomes import Verdict, mark, verdict
+from blocks.quotas import XRateLimit
 
 URL = "https://api.example.com/items?key=secret"
 
@@ -205,6 +212,57 @@ async def test_a_stall_is_not_made_up_for(clock: MockClock) -> None:
     assert min(spaces(passed)) >= 0.05
 
 
+@pytest.mark.anyio
+async def test_calls_cost_what_their_requests_say() -> None:
+    """A write that counts five takes the turns of five reads; a usual one counts one."""
+
+    def points(request: httpx.Request) -> float:
+        return 5 if request.method == "POST" else 1
+
+    rate, moments = Rate(10, burst=5, cost=points, clock=anyio.current_time), list[float]()
+    start = anyio.current_time()
+
+    def api(request: httpx.Request) -> httpx.Response:
+        moments.append(anyio.current_time() - start)
+        return httpx.Response(200)
+
+    async with limited(api, rate) as client:
+        for method in ("POST", "POST", "GET", "GET", "POST"):
+            await client.request(method, URL)
+    assert moments == pytest.approx([0, 0.5, 0.6, 0.7, 1.2])
+    assert repr(rate) == "Rate(10, per=1.0, burst=5, cost=points)"
+    assert rate.statistics().rate == 10
+
+
+@pytest.mark.anyio
+async def test_a_long_wait_is_said_once_with_its_reason_and_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Over ten seconds, by one of all who wait for the same; events tell of every wait."""
+    caplog.set_level("INFO", "blocks")
+    rate, seen = Rate(1, clock=anyio.current_time), list[events.Event]()
+    stop = events.listen(seen.append)
+    rate.pause(anyio.current_time() + 60, "GET api.example.com/items answered 429")
+    await enter(rate, [], callers=3)
+    rate.pause(anyio.current_time() + 5)
+    await enter(rate, [])
+    with anyio.move_on_after(14.5):
+        await enter(rate, [], callers=30)
+    stop()
+    shown, told = "Rate(1, per=1.0, burst=1)", "GET api.example.com/items answered 429"
+    assert caplog.messages == [
+        f"waiting 60 s for {shown}: {told}",
+        f"waited 60 s for {shown}: {told}",
+        f"waiting 11 s for {shown}: its pace",
+        f"waited 11 s for {shown}: its pace",
+    ]
+    found = [(round(event.seconds), event.reason) for event in seen]  # type: ignore[union-attr]
+    assert found[:4] == [(60, told), (61, told), (62, told), (5, "a pause")]
+    # A turn each second, and then those whose patience ended.
+    assert sorted(seconds for seconds, _ in found[4:]) == [*range(1, 15), *[14] * 16]
+    assert {reason for _, reason in found[4:]} == {"its pace"}
+
+
 @pytest.mark.parametrize(
     ("count", "per", "burst"),
     [(0, 1.0, 1), (-1, 1.0, 1), (1, 0.0, 1), (1, -1.0, 1), (1, float("inf"), 1), (1, 1.0, 0)],
@@ -263,6 +321,84 @@ async def test_other_answers_pause_nobody(response: httpx.Response) -> None:
     assert rate.statistics().pauses == 0
 
 
+def quota(left: int, reset: int | None = 30) -> dict[str, str]:
+    """Headers that say so."""
+    headers = {"X-RateLimit-Remaining": str(left)}
+    return headers if reset is None else headers | {"X-RateLimit-Reset": str(reset)}
+
+
+def dialect(**options: Any) -> Rate:
+    """A rate that reads such headers."""
+    reader = XRateLimit("seconds")
+    return Rate(1000, quotas=reader, clock=anyio.current_time, **options)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        (quota(1), 0),
+        (quota(0), 30),
+        (quota(0, reset=None), 0),
+        (quota(0, reset=4000), 0),
+        (quota(0) | {"Retry-After": "7"}, 0),
+        ({}, 0),
+    ],
+)
+async def test_a_quota_used_up_pauses_before_a_refusal(
+    headers: dict[str, str], wait: float
+) -> None:
+    """A success that says it was the last one is believed; a wait told outright counts more."""
+    rate, start = dialect(), anyio.current_time()
+    async with limited(lambda _: httpx.Response(200, headers=headers), rate) as api:
+        await api.get(URL)
+        await api.get(URL)
+    assert anyio.current_time() - start == pytest.approx(wait, abs=0.01)
+
+
+@pytest.mark.anyio
+async def test_an_error_with_nothing_left_is_a_refusal() -> None:
+    """GitHub's primary limit: 403, remaining 0, no Retry-After; not a matter of credentials."""
+    rate = dialect()
+    async with limited(lambda _: httpx.Response(403, headers=quota(0)), rate) as api:
+        found = verdict(await api.get(URL))
+    assert found == Verdict("limited", "0 left", wait=30.0)
+    async with limited(lambda _: httpx.Response(403, headers=quota(5)), dialect()) as api:
+        assert verdict(await api.get(URL)).outcome == "fail"
+
+
+@pytest.mark.anyio
+async def test_nothing_left_and_no_time_told_is_a_blind_wait() -> None:
+    """A day's use that is used up: a second, then two, as for any refusal."""
+    rate = dialect()
+    async with limited(lambda _: httpx.Response(403, headers=quota(0, None)), rate) as api:
+        start = anyio.current_time()
+        found = [verdict(await api.get(URL)) for _ in range(3)]
+    assert found == [Verdict("limited", "0 left")] * 3
+    assert anyio.current_time() - start == pytest.approx(1 + 2, abs=0.01)
+
+
+@pytest.mark.anyio
+async def test_a_rule_below_decides() -> None:
+    """What was marked "limited" pauses, whatever its status; other marks are left alone."""
+
+    async def ask(mark_as: Verdict, headers: dict[str, str]) -> tuple[int, Verdict]:
+        def api(request: httpx.Request) -> httpx.Response:
+            answer = httpx.Response(404, headers=headers)
+            mark(answer, mark_as)
+            return answer
+
+        rate = dialect()
+        async with limited(api, rate) as client:
+            found = verdict(await client.get(URL))
+        return rate.statistics().pauses, found
+
+    throttled, skipped = Verdict("limited", "a rule"), Verdict("skip", "a rule")
+    assert await ask(throttled, {}) == (1, throttled)
+    assert await ask(skipped, {}) == (0, skipped)
+    assert await ask(skipped, quota(0)) == (1, skipped)
+
+
 @pytest.mark.anyio
 async def test_untold_waits_double_until_an_answer() -> None:
     """1, 2, 4 ... 64 s while 429 follows 429; an answer that is none starts over."""
@@ -304,7 +440,33 @@ async def test_a_volley_of_refusals_is_one_step() -> None:
 @pytest.mark.anyio
 async def test_a_pause_is_logged_without_the_query(caplog: pytest.LogCaptureFixture) -> None:
     """The log says how long and where, and nothing secret."""
-    caplog.set_level("INFO", "blocks.limits")
+    caplog.set_level("INFO", "blocks")
     async with limited(lambda _: httpx.Response(429), Rate(9, clock=anyio.current_time)) as api:
         await api.get(URL)
     assert caplog.messages == ["pausing 1 s: GET api.example.com/items answered 429"]
+
+
+def test_a_forked_child_can_go_on() -> None:
+    """Whoever held the arithmetic's lock when the process forked."""
+    code = """
+import os, threading, time
+from blocks.limits import Rate
+
+rate = Rate(10**9)
+
+def hammer():
+    while True:
+        rate.reserve(time.monotonic())
+
+threading.Thread(target=hammer, daemon=True).start()
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        rate.reserve(time.monotonic())
+        Rate(5).reserve(0.0)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    # Coverage has a lock of its own, which a forked child may find held.
+    env = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE")}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=env)

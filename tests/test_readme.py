@@ -25,7 +25,7 @@ def test_snippets_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "readme", module)
         names = vars(module) | {"url": url, "token": server.token}
         for snippet in SNIPPETS:
-            exec(compile(snippet, "README.md", "exec"), names)  # noqa: S102
+            exec(compile(snippet, "README.md", "exec"), names)
         warehouse = Warehouse(tmp_path)
         source = names["github"](server.repository, base_url=server.url, token=server.token)
         warehouse.run(source)

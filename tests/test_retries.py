@@ -6,6 +6,7 @@ import gzip
 import itertools
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
 
 import anyio
 import httpx
@@ -14,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from blocks import events
 from blocks.errors import BodyError, ConfigError, RetryError
+from blocks.outcomes import Verdict, mark
 from blocks.retries import Retry, classify, delay, reads
 
 URL = "https://api.example.com/items?key=secret"
@@ -41,7 +44,8 @@ def untrusted() -> httpx.ConnectError:
         *((httpx.Response(status), "ok") for status in (200, 204, 206, 301, 304)),
         *((httpx.Response(status), "retry") for status in (408, 421, 425)),
         *((httpx.Response(status), "retry") for status in (500, 502, 503, 504, 507, 520, 529)),
-        *((httpx.Response(status), "fail") for status in (400, 401, 403, 404, 409, 410, 422)),
+        *((httpx.Response(status), "fail") for status in (400, 403, 404, 409, 410, 422)),
+        (httpx.Response(401), "reauth"),
         *((httpx.Response(status), "fail") for status in (501, 505, 511)),
         (httpx.Response(429), "limited"),
         *((httpx.Response(s, headers={"Retry-After": "1"}), "limited") for s in (403, 429, 503)),
@@ -49,6 +53,7 @@ def untrusted() -> httpx.ConnectError:
         (httpx.ConnectError("down"), "retry"),
         (httpx.ConnectTimeout("late"), "retry"),
         (httpx.ReadTimeout("late"), "retry"),
+        (httpx.WriteTimeout("late"), "retry"),
         (httpx.PoolTimeout("late"), "retry"),
         (httpx.ReadError("reset"), "retry"),
         (httpx.RemoteProtocolError("cut"), "retry"),
@@ -264,6 +269,59 @@ async def test_each_retry_is_logged_without_the_query(caplog: pytest.LogCaptureF
         "attempt 1: 502, next in 0.5 s: GET api.example.com/items",
         "attempt 2: ReadError, next in 1.0 s: GET api.example.com/items",
     ]
+
+
+@pytest.mark.anyio
+async def test_waits_that_nobody_told_may_be_others() -> None:
+    """A second each time, or whatever the API's manual asks for."""
+    api = Api([httpx.Response(502), told("4"), httpx.Response(502), FINE])
+    transport = Retry(httpx.MockTransport(api), delay=lambda n, _: n / 2, chance=lambda: 0.0)
+    async with httpx.AsyncClient(transport=transport) as http:
+        await http.get(URL)
+    assert api.waits == [0.5, 4, 1.5]
+
+
+@pytest.mark.anyio
+async def test_each_retry_is_published() -> None:
+    """To be counted by its reason: status, exception, or the rule that said so."""
+    counts = events.Counts()
+    stop = events.listen(counts)
+    busy = httpx.Response(200, json={})
+    mark(busy, Verdict("retry", "Present('busy')"))
+    http, _ = client(httpx.Response(502), httpx.ReadError("reset"), busy, FINE)
+    async with http:
+        await http.get(URL)
+    stop()
+    assert counts.read() == {
+        "retries": 3,
+        "retries: 502": 1,
+        "retries: Present('busy')": 1,
+        "retries: ReadError": 1,
+    }
+
+
+@pytest.mark.anyio
+async def test_what_a_limit_read_is_waited_for_like_retry_after() -> None:
+    """The verdict of whoever knows the API's headers; Retry-After itself comes first."""
+    limited, both = httpx.Response(403), told("7")
+    mark(limited, Verdict("limited", "0 of 5000 left", wait=40.0))
+    mark(both, Verdict("limited", "0 of 5000 left", wait=40.0))
+    http, api = client(limited, both, FINE, chance=0.0)
+    async with http:
+        assert (await http.get(URL)).status_code == 200
+    assert api.waits == [40, 7]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("outcome", ["ok", "reauth", "skip", "fail"])
+async def test_what_is_not_to_be_repeated_is_returned(outcome: Any) -> None:
+    """For auth, paginators and callers to act on."""
+    answer = httpx.Response(503)
+    mark(answer, Verdict(outcome, "a rule"))
+    http, api = client(answer)
+    async with http:
+        assert (await http.get(URL)).status_code == 503
+    assert len(api.moments) == 1
 
 
 @pytest.mark.anyio

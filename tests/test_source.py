@@ -133,7 +133,7 @@ def test_faults(name: str, tmp_path: Path) -> None:
 
 
 def test_storm_of_429(tmp_path: Path) -> None:
-    """Refused again and again with Retry-After, a source waits and loads every row once."""
+    """Refused again and again, a source waits, loads every row once, and counts it in the trace."""
     busy = answer(b"{}", "429 Too Many Requests", (*JSON, ("Retry-After", "0")))
     script = {
         f"/{page}": [busy, busy, answer(body(page), headers=link(f"/{page + 1}"))]
@@ -142,9 +142,13 @@ def test_storm_of_429(tmp_path: Path) -> None:
     script["/4"] = [busy, answer(body(4))]
     warehouse = Warehouse(tmp_path)
     with scripted(script) as server:
-        warehouse.run(source(server, "/1", Rate(1000, per=1, burst=10)))
+        pipeline = warehouse.run(source(server, "/1", Rate(1000, per=1, burst=10)))
         assert len(server.requests) == 11
     assert warehouse.query("SELECT id FROM items ORDER BY id") == [(n,) for n in range(1, 5)]
+    trace: Any = pipeline.last_trace
+    (metrics,) = [step for each in trace.last_extract_info.metrics.values() for step in each][:1]
+    counted = metrics["resource_metrics"]["items"].custom_metrics
+    assert (counted["requests"], counted["pages"], counted["retries"]) == (11, 4, 7)
 
 
 CHILD = """
