@@ -34,8 +34,8 @@ format: .venv/.ready-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix $(CODE)
 
 bench: .venv/.ready-dev ## Run every script in bench/
-	@for script in $(sort $(wildcard bench/*.py)); do \
-		echo "== $$script"; $(BIN)/python "$$script"; done
+	@for name in normalize pipeline limits latency transports; do \
+		echo "== bench/$$name.py"; $(BIN)/python bench/$$name.py; done
 
 clean: ## Remove the environment and everything generated
 	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
