@@ -33,7 +33,7 @@ from dlt.extract.items import TableNameMeta
 from blocks.cursors import Cursor
 from blocks.errors import BodyError, ConfigError, NormalizeError
 from blocks.events import Counts, scoped
-from blocks.json import Path
+from blocks.json import Path, keys
 from blocks.normalize import Normalizer
 from blocks.normalize.dialect import Dialect
 
@@ -199,9 +199,12 @@ logging.getLogger("dlt").addFilter(_is_news)
 
 
 @lru_cache(maxsize=64)
-def _cached(schema: Schema, resource: DltResource, load_id: str, table: str, path: Path) -> _Loader:
+def _cached(
+    schema: Schema, resource: DltResource, load_id: str, table: str, path: tuple[Any, ...]
+) -> _Loader:
     # One loader for all calls of `load` in a run: shapes and plans are kept between pages.
-    return _Loader(schema, resource, load_id, table, path)
+    steps = [dict(step) if isinstance(step, frozenset) else step for step in path]
+    return _Loader(schema, resource, load_id, table, steps)
 
 
 def _loader(table: str | None, path: Path) -> _Loader:
@@ -213,5 +216,5 @@ def _loader(table: str | None, path: Path) -> _Loader:
             " give load() the table for each of its calls"
         )
     load_id = Container()[LoadPackageStateInjectableContext].load_id
-    key = path if isinstance(path, str) else tuple(path)
-    return _cached(dlt.current.source_schema(), resource, load_id, name, key)
+    steps = (frozenset(step.items()) if isinstance(step, Mapping) else step for step in keys(path))
+    return _cached(dlt.current.source_schema(), resource, load_id, name, tuple(steps))

@@ -130,14 +130,17 @@ def test_page_by_page_and_two_tables_from_one_page(tmp_path: Path) -> None:
     @dlt.resource(name="items", primary_key="id", write_disposition="merge")
     def items() -> Iterator[Any]:
         for number in range(3):
-            page = {"data": {"items": [{"id": number}]}, "users": [{"id": number, "tags": [1]}]}
+            more = [{"name": "more", "rows": [{"id": number}]}]
+            users = [{"id": number, "tags": [1]}]
+            page = {"data": {"items": [{"id": number}]}, "users": users, "pages": more}
             body = json.dumps(page).encode()
             yield from load(body, path="data.items")
-            yield from load(body, path="users", table="users")
+            yield from load(body, path=["users"], table="users")
+            yield from load(body, path="pages[name=more].rows", table="more")
 
     warehouse = Warehouse(tmp_path)
     warehouse.run(items)
-    assert warehouse.tables() == ["items", "users", "users__tags"]
+    assert warehouse.tables() == ["items", "more", "users", "users__tags"]
     assert warehouse.query("SELECT id FROM items ORDER BY 1") == [(0,), (1,), (2,)]
     assert warehouse.query("SELECT count(*) FROM users__tags") == [(3,)]
 

@@ -122,7 +122,8 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.cursors": {"blocks.errors", "pyarrow"},
     "blocks.normalize": {"blocks.errors", "blocks.json", "msgspec", "pyarrow"},
     # Asks dlt for the names and types it would give.
-    "blocks.normalize.dialect": {"blocks.errors", "dlt", "pendulum", "pyarrow"},
+    "blocks.normalize.dialect": {"blocks.errors", "dlt", "pyarrow"},
+    "blocks.normalize.values": {"blocks.errors", "dlt", "pendulum"},
     # On top, the binding to dlt.
     "blocks.dlt": {
         *("blocks.cursors", "blocks.errors", "blocks.events", "blocks.json", "blocks.normalize"),
@@ -136,7 +137,14 @@ ALLOWED: dict[str, set[str]] = {
 
 LIGHT = sorted(
     {name for name in ALLOWED if "." in name and "__" not in name}
-    - {"blocks.normalize", "blocks.normalize.dialect", "blocks.dlt", "blocks.demo", "blocks.fast"}
+    - {
+        "blocks.normalize",
+        "blocks.normalize.dialect",
+        "blocks.normalize.values",
+        "blocks.dlt",
+        "blocks.demo",
+        "blocks.fast",
+    }
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 from dlt.common.schema import Schema
 
 from blocks.errors import NormalizeError
+from blocks.normalize import Normalizer
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.reader import Reader
 from blocks.normalize.tree import Table
@@ -84,3 +85,22 @@ def test_no_records(body: bytes) -> None:
     for number in (2, 3):
         with pytest.raises(NormalizeError, match=f"page {number}: .* at rows, got"):
             one.read(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("data[0].rows", b'{"data": [{"rows": [{"id": 1}]}]}'),
+        (
+            "lists[name=main].rows",
+            b'{"lists": [{"name": "x"}, {"name": "main", "rows": [{"id": 1}]}]}',
+        ),
+        (["a.b"], b'{"a.b": [{"id": 1}]}'),
+        ("", b'[{"id": 1}]'),
+    ],
+)
+def test_paths_are_those_of_the_other_blocks(path: Any, body: bytes) -> None:
+    """Positions, filters and keys with dots lead to records, on the first page and later ones."""
+    normalizer = Normalizer("items", path)
+    for _ in range(3):
+        assert normalizer(body)["items"].column("id").to_pylist() == [1]

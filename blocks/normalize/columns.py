@@ -18,6 +18,7 @@ from msgspec.structs import astuple
 from blocks.normalize.plan import Elements, Layout
 from blocks.normalize.shape import FLOAT, LIST, NULL, OBJECT, OTHER, SCALAR, kind_of, kinds_of
 from blocks.normalize.tree import Node, Slot, Table
+from blocks.normalize.values import plain
 
 __all__ = ["Columns", "Lists", "Rows", "gather"]
 
@@ -81,11 +82,11 @@ def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
     below: _Below = []
     if isinstance(rows, pa.Table):
         for name in rows.column_names:
-            values, kinds = _plain(table, rows.column(name).to_pylist())
+            values, kinds = _plain(rows.column(name).to_pylist())
             _put(table.node.slot(name), values, kinds, None, None, columns, below)
     else:
         if elements is None or elements.type is Any:
-            rows, kinds = _plain(table, rows)
+            rows, kinds = _plain(rows)
             layout = inner = None
         else:
             kinds, layout, inner = elements.kinds, elements.layout, elements.lists
@@ -112,15 +113,15 @@ def _row_by_row(table: Table, rows: Rows, columns: Columns) -> Columns:
     """
     out = Columns(columns.count)
     out.nulls = columns.nulls
-    plain = rows.to_pylist() if isinstance(rows, pa.Table) else rows
+    whole = rows.to_pylist() if isinstance(rows, pa.Table) else rows
     values: dict[str, list[Any]] = {
         name: [
-            None if isinstance(row, dict) else old for row, old in zip(plain, known, strict=True)
+            None if isinstance(row, dict) else old for row, old in zip(whole, known, strict=True)
         ]
         for name, (known, _) in columns.values.items()
     }
     lists: dict[tuple[str, ...], Lists] = {}
-    for index, row in enumerate(plain):
+    for index, row in enumerate(whole):
         for slot, value in _flat(table.node, row) if isinstance(row, dict) else ():
             if slot.is_json or not isinstance(value, list):
                 values.setdefault(slot.column, [None] * columns.count)[index] = value
@@ -128,9 +129,9 @@ def _row_by_row(table: Table, rows: Rows, columns: Columns) -> Columns:
                 empty = Lists(slot.items, [None] * columns.count, None)
                 lists.setdefault(slot.items.path, empty).values[index] = value
     for name, column in values.items():
-        out.put(name, *_plain(table, column))
+        out.put(name, *_plain(column))
     out.lists = [*lists.values()]
-    if any(isinstance(row, list) for row in plain):
+    if any(isinstance(row, list) for row in whole):
         out.lists += [each for each in columns.lists if each.table is table.lists.items]
     return out
 
@@ -153,7 +154,7 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
     below: _Below = []
     if layout is None:
         for key, column in _turn(rows):
-            values, kinds = _plain(node.table, column)
+            values, kinds = _plain(column)
             _put(node.slot(key), values, kinds, None, None, columns, below)
     else:
         # One tuple a row and one zip is a third faster than an attribute pass per column.
@@ -166,7 +167,7 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
         _spread(node_below, rows_below, layout_below, columns)
 
 
-def _plain(table: Table, values: Sequence[Any]) -> tuple[Sequence[Any], int]:
+def _plain(values: Sequence[Any]) -> tuple[Sequence[Any], int]:
     """Python values with their kinds, those dlt has no type for as its extract would leave them."""
     kinds = kinds_of(values)
     if kinds & FLOAT and not all(map(isfinite, filter(_is_float, values))):
@@ -174,7 +175,6 @@ def _plain(table: Table, values: Sequence[Any]) -> tuple[Sequence[Any], int]:
         values = [None if _is_float(value) and not isfinite(value) else value for value in values]
         kinds = kinds_of(values)
     if kinds & OTHER:
-        plain = table.dialect.plain
         values = [plain(value) if kind_of(type(value)) == OTHER else value for value in values]
         kinds = kinds_of(values)
     return values, kinds

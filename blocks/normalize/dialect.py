@@ -8,16 +8,12 @@ range of versions is pinned in `pyproject.toml`.
 
 from __future__ import annotations
 
-import json as standard_json
-from datetime import date, datetime, time
-from decimal import Decimal
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
-from dlt.common.json import json
 from dlt.common.libs.pyarrow import get_py_arrow_datatype
 from dlt.common.normalizers.json import helpers
 from dlt.common.normalizers.json.relational import DataItemNormalizer
@@ -28,9 +24,6 @@ from dlt.common.schema.typing import C_DLT_ID, C_DLT_LOAD_ID, TColumnSchema, TTa
 from dlt.common.schema.utils import is_complete_column
 from dlt.common.time import get_context_timezone_name
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
-from pendulum import Date as PendulumDate
-from pendulum import DateTime as PendulumDateTime
-from pendulum import Time as PendulumTime
 
 from blocks.errors import NormalizeError
 
@@ -38,9 +31,6 @@ __all__ = ["Dialect"]
 
 # What the Arrow type of a column follows from.
 _TYPING = ("data_type", "precision", "scale", "timezone", "x-nested-type")
-
-# Python values that dlt has a data type for.
-_KEPT = {datetime, date, time, Decimal, bytes, PendulumDateTime, PendulumDate, PendulumTime}
 
 
 class Dialect:
@@ -263,46 +253,10 @@ class Dialect:
         """The columns of the primary key."""
         return helpers.get_primary_key(self.schema, table)
 
-    def row_hash(self, row: dict[str, Any], columns: list[str] | None = None) -> str:
-        """The id of a root row made of its values: all of them, or those of `columns`."""
-        try:
-            # As they stand in the files of dlt's extract, dates and decimals marked.
-            return helpers.get_row_hash(json.loadb(json.typed_dumpb(row)), subset=columns)
-        except TypeError as error:
-            raise NormalizeError(f"expected values to make an id of, got {_short(row)}") from error
-
-    def nested_hash(self, parent_id: str, table: str, index: int) -> str:
-        """The id of a nested row made of its parent's id and its place."""
-        return helpers.get_nested_row_hash(parent_id, table, index)
-
     @cached_property
     def id_length(self) -> int:
         """The number of characters of a random id."""
         return -(-DLT_ID_LENGTH_BYTES * 4 // 3)
-
-    def dumps(self, value: Any) -> str:
-        """JSON text as dlt writes it into a column of type json."""
-        try:
-            return json.dumps(value)
-        except TypeError:  # integers beyond 64 bits, which dlt cannot write
-            pass
-        try:
-            return standard_json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        except TypeError as error:
-            raise NormalizeError(f"expected a value for JSON, got {value!r:.60}") from error
-
-    def plain(self, value: Any) -> Any:
-        """What a Python value JSON has no word for is after dlt's extract wrote and read it."""
-        if type(value) in _KEPT:
-            return value
-        try:
-            return json.typed_loadb(json.typed_dumpb(value))
-        except TypeError as error:
-            raise NormalizeError(f"expected a value dlt can load, got {value!r:.60}") from error
-
-    def key(self, key: Any) -> str:
-        """The text that a key of a Python dict is in JSON."""
-        return key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: None}))))
 
 
 def _short(row: dict[str, Any]) -> str:

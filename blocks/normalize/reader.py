@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from blocks.errors import NormalizeError
-from blocks.json import Path, peek
+from blocks.json import Path, keys, peek
 from blocks.normalize.plan import Elements, is_nameable
 from blocks.normalize.shape import Shape
 from blocks.normalize.tree import Table
@@ -31,7 +31,7 @@ class Reader:
         """Without `planned`, all records are read as plain values."""
         self.table = table
         self.planned = planned
-        self.path = tuple(path.split(".") if path else ()) if isinstance(path, str) else tuple(path)
+        self.path = keys(path)
         self.pages = 0
         self._shape = Shape()
         self._plan: Elements | None = None

@@ -18,6 +18,7 @@ from blocks.normalize.arrow import build
 from blocks.normalize.columns import Columns
 from blocks.normalize.shape import LIST, OBJECT
 from blocks.normalize.tree import Table
+from blocks.normalize.values import json_text
 
 __all__ = ["settle"]
 
@@ -129,7 +130,7 @@ def _array(table: Table, name: str, values: Sequence[Any]) -> pa.Array:
     if column["data_type"] == "json":
         # As dlt's writer: text is taken for JSON already.
         values = [
-            value if value is None or isinstance(value, str) else dialect.dumps(value)
+            value if value is None or isinstance(value, str) else json_text(value)
             for value in values
         ]
     arrow = dialect.arrow_type(column)

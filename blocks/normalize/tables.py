@@ -21,6 +21,7 @@ from blocks.normalize.plan import Elements
 from blocks.normalize.settle import settle
 from blocks.normalize.shape import kinds_of
 from blocks.normalize.tree import Table
+from blocks.normalize.values import nested_hash, row_hash
 
 __all__ = ["concat", "tables"]
 
@@ -188,7 +189,7 @@ def _add_ids(
     elif kind == "place":
         parents, places = arrays[dialect.parent_id], arrays[dialect.list_index]
         pairs = zip(parents.to_pylist(), places.to_pylist(), strict=True)
-        ids = pa.array([dialect.nested_hash(parent, table.name, place) for parent, place in pairs])
+        ids = pa.array([nested_hash(parent, table.name, place) for parent, place in pairs])
     else:
         ids = pa.array(_hashes(table, kind, rows), pa.string())
     if given is not None:
@@ -216,7 +217,7 @@ def _hashes(table: Table, kind: str, rows: _Rows) -> list[str]:
         plain = rows.rows.to_pylist() if isinstance(rows.rows, pa.Table) else rows.rows
         dicts = [row if isinstance(row, dict) else {"value": row} for row in plain]
     kept = dicts if rows.keep is None else compress(dicts, rows.keep)
-    return [dialect.row_hash(row, names) for row in kept]
+    return [row_hash(row, names) for row in kept]
 
 
 def _arrow_table(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from blocks.normalize.values import key_text
+
 if TYPE_CHECKING:
     from blocks.normalize.dialect import Dialect
 
@@ -79,7 +81,7 @@ class Node:
         """The slot of `key`, always the same one."""
         found = self.slots.get(key)
         if found is None:
-            found = self.slots[key] = Slot(self, self.table.dialect.key(key))
+            found = self.slots[key] = Slot(self, key_text(key))
         return found
 
 
