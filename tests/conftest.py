@@ -6,9 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# The same examples on every machine; BLOCKS_THOROUGH draws new ones, and many more.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+if not os.environ.get("BLOCKS_THOROUGH"):
+    settings.load_profile("repeatable")
 
 # Before any test imports dlt: no telemetry, and no settings taken from the machine's own.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
