@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # Before dlt is imported.
     try:
         from blocks.demo.run import run  # loads dlt: not for --help
-    except ModuleNotFoundError as error:  # pragma: no cover
+    except ModuleNotFoundError as error:  # pragma: no cover - without the extra
         parser.error(f"{error}; install the extra: pip install 'dlt-blocks[demo]'")
     with contextlib.ExitStack() as stack:
         if options.keep:
@@ -40,10 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             passed = run(options.records, options.seed, folder)
         except KeyboardInterrupt:
-            print("Interrupted", file=sys.stderr)  # noqa: T201
+            print("Interrupted", file=sys.stderr)
             return 130
     if options.keep:
-        print(f"The tables are in schema github of {folder / 'demo.duckdb'}")  # noqa: T201
+        print(f"The tables are in schema github of {folder / 'demo.duckdb'}")
     return 0 if passed else 1
 
 

@@ -125,7 +125,7 @@ def _load(server: Server, folder: Path) -> Run:
     pipeline.run(source)
     run = progress.run
     run.served = {name: count - before[name] for name, count in server.counts().items()}
-    run.rows = {table: _query(folder, f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}  # noqa: S608
+    run.rows = {table: _query(folder, f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
     return run
 
 
@@ -135,8 +135,8 @@ def recipe() -> Callable[..., Any]:
     places = (here.parent.parent / "cookbook", here / "cookbook")
     path = next(file for place in places if (file := place / "github_issues.py").exists())
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None  # noqa: S101 (for mypy)
-    assert spec.loader is not None  # noqa: S101
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # dlt looks the source's module up there
     spec.loader.exec_module(module)
@@ -152,9 +152,9 @@ def _query(folder: Path, query: str) -> list[tuple[Any, ...]]:
 def _left_over(folder: Path, emptied: list[int]) -> int:
     """How many rows the nested tables have for issues whose lists are empty."""
     ids = ", ".join(map(str, emptied)) or "NULL"
-    nested = " UNION ALL ".join(f"SELECT _dlt_parent_id FROM {table}" for table in TABLES[1:])  # noqa: S608
+    nested = " UNION ALL ".join(f"SELECT _dlt_parent_id FROM {table}" for table in TABLES[1:])
     joined = f"issues JOIN ({nested}) AS nested ON nested._dlt_parent_id = issues._dlt_id"
-    count: int = _query(folder, f"SELECT count(*) FROM {joined} WHERE id IN ({ids})")[0][0]  # noqa: S608
+    count: int = _query(folder, f"SELECT count(*) FROM {joined} WHERE id IN ({ids})")[0][0]
     return count
 
 

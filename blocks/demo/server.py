@@ -249,11 +249,11 @@ def serving(settings: Settings) -> Iterator[Server]:
     command = [sys.executable, "-m", "blocks.demo.server"]
     pipe = subprocess.PIPE
     # A session of its own: Ctrl-C in the terminal is for this process to act upon.
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         command, bufsize=0, stdin=pipe, stdout=pipe, start_new_session=True
     ) as child:
-        assert child.stdin is not None  # noqa: S101 (for mypy)
-        assert child.stdout is not None  # noqa: S101
+        assert child.stdin is not None
+        assert child.stdout is not None
         # The settings go through the pipe and not as arguments, which everyone on the machine sees.
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(orjson.dumps(settings) + b"\n")
