@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import dlt
 import httpx
@@ -36,8 +36,9 @@ from blocks.events import Counts, scoped
 from blocks.json import Path, keys
 from blocks.normalize import Normalizer
 from blocks.normalize.dialect import Dialect
+from blocks.normalize.selection import Where, select
 
-__all__ = ["cursor", "load"]
+__all__ = ["Observer", "cursor", "load"]
 
 Page: TypeAlias = httpx.Response | bytes | list[Any] | pa.Table
 """A response that was read, a JSON body, or rows: parsed already, or as an Arrow table."""
@@ -52,19 +53,37 @@ def cursor(column: str, *, start: str | int) -> Cursor:
     return Cursor(column, start=start, state=dlt.current.resource_state())
 
 
+Body: TypeAlias = Page | tuple[Page, Mapping[str, Any]]
+"""A page, or one with values to add to each of its root rows."""
+
+
+class Observer(Protocol):
+    """Whoever wants to see root tables before dlt has them, such as a cursor."""
+
+    def observe(self, table: pa.Table, /) -> None:
+        """Take in the rows of a table."""
+
+
 def load(
-    pages: Page | Iterable[Page],
-    cursor: Cursor | None = None,
+    pages: Page | Iterable[Body],
+    cursor: Observer | None = None,
     *,
     path: Path = "",
     table: str | None = None,
     rows: int = 5000,
+    where: Where | None = None,
 ) -> Iterator[Any]:
     """What to yield from a dlt resource so that dlt loads the records of `pages`.
 
     `pages` is one page or an iterable of them; many are put together to about `rows` root rows
     a yield, because each costs dlt some milliseconds. `path` leads to the records in a body.
-    `table` names another table than the resource's own. `cursor` observes the root table.
+    `table` names another table than the resource's own. `cursor` observes the root table. A page in
+    a pair brings values for each of its root rows, as `fan_out` children those of their parent:
+    `load((page, {"issue_id": id}) for id, page in found)`.
+
+    `where` makes a mask of a root table (`blocks.cursors.Cursor.within`, or
+    `lambda table: pc.not_equal(table["state"], "draft")`): rows it is not true of are left out with
+    the nested rows below them, after `cursor` has seen them, and counted as "filtered".
 
     Requests, bytes, waits, retries and skips on the way are counted into dlt's custom metrics of
     the resource, in the trace.
@@ -75,27 +94,33 @@ def load(
     loader = _loader(table, path)
     current: list[Page] = []
     counts = Counts()
+    filtered = 0
 
-    def bodies() -> Iterator[bytes | list[Any] | pa.Table]:
+    def bodies() -> Iterator[Any]:
         several = [pages] if isinstance(pages, httpx.Response | bytes | pa.Table) else pages
         left: Iterator[Any] = iter(several)
         # What happens on the way to a page is counted for this resource alone.
         context = scoped(counts)
-        while (page := context.run(next, left, None)) is not None:
+        while (each := context.run(next, left, None)) is not None:
+            page, added = each if isinstance(each, tuple) else (each, {})
             current[:] = [page]
-            yield page.content if isinstance(page, httpx.Response) else page
+            yield (page.content if isinstance(page, httpx.Response) else page), added
 
     try:
         for tables in loader.normalizer.stream(bodies(), rows):
-            if cursor is not None and loader.root in tables:
-                cursor.observe(tables[loader.root])
+            root = tables.get(loader.root)
+            if cursor is not None and root is not None:
+                cursor.observe(root)
+            if where is not None and root is not None:
+                tables = select(tables, loader.root, where, loader.normalizer.dialect)  # noqa: PLW2901
+                filtered += root.num_rows - getattr(tables.get(loader.root), "num_rows", 0)
             yield from loader.mark(tables)
     except NormalizeError as error:
         if current and isinstance(current[0], httpx.Response):
             raise BodyError(str(error), current[0]) from error
         raise
     metrics = dlt.current.resource_metrics()
-    for name, number in counts.read().items():
+    for name, number in {**counts.read(), **({"filtered": filtered} if filtered else {})}.items():
         metrics[name] = metrics.get(name, 0) + number
 
 

@@ -139,14 +139,18 @@ blocks.cursors
         observe(self, table: pa.Table) -> None
         since: Any
 blocks.dlt
+    class Observer(Protocol)
+        __init__(*args, **kwargs)
+        observe(self, table: pa.Table, /) -> None
     cursor(column: str, *, start: str | int) -> Cursor
     load(
-        pages: Page | Iterable[Page],
-        cursor: Cursor | None = None,
+        pages: Page | Iterable[Body],
+        cursor: Observer | None = None,
         *,
         path: Path = '',
         table: str | None = None,
         rows: int = 5000,
+        where: Where | None = None,
     ) -> Iterator[Any]
 blocks.errors
     class AuthError(ResponseError)
@@ -329,7 +333,7 @@ blocks.normalize
         __call__(self, page: Page) -> dict[str, pa.Table]
         stream(
             self,
-            pages: Iterable[Page],
+            pages: Iterable[Page | Carried],
             rows: int = 5000,
         ) -> Iterator[dict[str, pa.Table]]
 blocks.oauth

@@ -20,7 +20,7 @@ from blocks.normalize.shape import FLOAT, LIST, NULL, OBJECT, OTHER, SCALAR, kin
 from blocks.normalize.tree import Node, Slot, Table
 from blocks.normalize.values import plain
 
-__all__ = ["Columns", "Lists", "Rows", "gather"]
+__all__ = ["Columns", "Lists", "Rows", "gather", "plain_values"]
 
 Rows: TypeAlias = Sequence[Any] | pa.Table
 """Structs, plain values, or an Arrow table."""
@@ -82,11 +82,11 @@ def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
     below: _Below = []
     if isinstance(rows, pa.Table):
         for name in rows.column_names:
-            values, kinds = _plain(rows.column(name).to_pylist())
+            values, kinds = plain_values(rows.column(name).to_pylist())
             _put(table.node.slot(name), values, kinds, None, None, columns, below)
     else:
         if elements is None or elements.type is Any:
-            rows, kinds = _plain(rows)
+            rows, kinds = plain_values(rows)
             layout = inner = None
         else:
             kinds, layout, inner = elements.kinds, elements.layout, elements.lists
@@ -129,7 +129,7 @@ def _row_by_row(table: Table, rows: Rows, columns: Columns) -> Columns:
                 empty = Lists(slot.items, [None] * columns.count, None)
                 lists.setdefault(slot.items.path, empty).values[index] = value
     for name, column in values.items():
-        out.put(name, *_plain(column))
+        out.put(name, *plain_values(column))
     out.lists = [*lists.values()]
     if any(isinstance(row, list) for row in whole):
         out.lists += [each for each in columns.lists if each.table is table.lists.items]
@@ -154,7 +154,7 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
     below: _Below = []
     if layout is None:
         for key, column in _turn(rows):
-            values, kinds = _plain(column)
+            values, kinds = plain_values(column)
             _put(node.slot(key), values, kinds, None, None, columns, below)
     else:
         # One tuple a row and one zip is a third faster than an attribute pass per column.
@@ -167,7 +167,7 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
         _spread(node_below, rows_below, layout_below, columns)
 
 
-def _plain(values: Sequence[Any]) -> tuple[Sequence[Any], int]:
+def plain_values(values: Sequence[Any]) -> tuple[Sequence[Any], int]:
     """Python values with their kinds, those dlt has no type for as its extract would leave them."""
     kinds = kinds_of(values)
     if kinds & FLOAT and not all(map(isfinite, filter(_is_float, values))):

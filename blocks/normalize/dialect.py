@@ -140,6 +140,10 @@ class Dialect:
         """Whether the schema has a table found in lists as one of its own, not as a nested one."""
         return not helpers.should_be_nested(self.schema, table)
 
+    def parent(self, table: str) -> str | None:
+        """The table that a nested table hangs below, `None` for others."""
+        return self.schema.tables[table].get("parent")
+
     def inherited(self, table: str, is_root: bool) -> dict[str, str]:
         """The columns that rows below `table` inherit: name here -> name there."""
         rules = self._config.get("propagation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -19,15 +19,20 @@ from blocks.normalize.reader import Reader
 from blocks.normalize.tables import concat, tables
 from blocks.normalize.tree import Table
 
-__all__ = ["Normalizer"]
+__all__ = ["Carried", "Normalizer", "Page"]
 
 Page: TypeAlias = bytes | list[Any] | pa.Table
 """The body of a page as JSON bytes, or its rows: parsed already, or as an Arrow table."""
+
+Carried: TypeAlias = tuple[Page, Mapping[str, Any]]
+"""A page and what to add to each of its root rows: values by their keys."""
 
 # Turned on their side, rows are read column by column: from the processor's cache, if they fit.
 # From 5,000 rows down to 1,000 that doubles the speed (bench/normalize.py).
 _CHUNK_BYTES = 2 << 20
 _CHUNK_ROWS = 1000
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Normalizer:
@@ -63,11 +68,20 @@ class Normalizer:
         """The tables of one page."""
         return next(self.stream([page], rows=sys.maxsize), {})
 
-    def stream(self, pages: Iterable[Page], rows: int = 5000) -> Iterator[dict[str, pa.Table]]:
+    def stream(
+        self, pages: Iterable[Page | Carried], rows: int = 5000
+    ) -> Iterator[dict[str, pa.Table]]:
         """The tables of many pages, put together to about `rows` root rows at a time.
 
-        Small pages cost less together. A page that cannot be read raises `NormalizeError`
-        after all rows before it have been handed out.
+        Small pages cost less together. A page may come with values to add to its root rows, such
+        as the key of the parent that they are children of: numbers, texts, booleans or times, which
+        stand before those the rows have under the same name. A page that cannot be read raises
+        `NormalizeError` after all rows before it have been handed out.
+
+        >>> pages = [(b'[{"id": 7}, {"id": 8}]', {"issue": 1}), (b'[{"id": 9}]', {"issue": 2})]
+        >>> [tables] = Normalizer("comments").stream(pages)
+        >>> tables["comments"].column("issue").to_pylist()
+        [1, 1, 2]
         """
         held = _Held()
         try:
@@ -86,13 +100,13 @@ class Normalizer:
         with _no_collector():
             before = self.dialect.snapshot()
             try:
-                held.add(tables(self._root, chunk.rows, chunk.plan))
+                held.add(tables(self._root, chunk.rows, chunk.plan, chunk.added))
             except NormalizeError:
                 # Find the page with the value that fits nowhere; rows before it count.
                 self.dialect.restore(before)
-                for page, rows in chunk.pages():
+                for page, rows, added in chunk.pages():
                     try:
-                        held.add(tables(self._root, rows, chunk.plan))
+                        held.add(tables(self._root, rows, chunk.plan, added))
                     except NormalizeError as error:
                         raise NormalizeError(f"page {page}: {error}") from error
             except RecursionError:
@@ -102,10 +116,11 @@ class Normalizer:
                 ) from None
             chunk.clear()  # while the collector rests
 
-    def _chunks(self, pages: Iterable[Page]) -> Iterator[_Chunk]:
+    def _chunks(self, pages: Iterable[Page | Carried]) -> Iterator[_Chunk]:
         """Rows of one plan, as many as fit the processor's cache."""
         chunk = _Chunk(None)
-        for page in pages:
+        for each in pages:
+            page, added = each if isinstance(each, tuple) else (each, _NOTHING)
             try:
                 with _no_collector():
                     plan, rows = self._read(page)
@@ -116,10 +131,20 @@ class Normalizer:
                 yield from chunk.parts()
                 chunk = _Chunk(plan)
             chunk.add(self._reader.pages, rows, len(page) if isinstance(page, bytes) else 0)
+            chunk.carry(self._columns(added), len(rows))
             if isinstance(rows, pa.Table):
                 yield chunk
                 chunk = _Chunk(plan)
         yield from chunk.parts()
+
+    def _columns(self, added: Mapping[str, Any]) -> dict[str, Any]:
+        for key, value in added.items():
+            if isinstance(value, (dict, list)):
+                raise NormalizeError(
+                    f"page {self._reader.pages}: expected one value to add to rows as {key},"
+                    f" got {type(value).__name__}"
+                )
+        return {self._root.node.slot(key).column: value for key, value in added.items()}
 
     def _read(self, page: Page) -> tuple[Elements | None, Rows]:
         if isinstance(page, bytes):
@@ -134,11 +159,15 @@ class Normalizer:
 
 
 class _Chunk:
-    """Rows of consecutive pages, all read by one plan; `ends` are page numbers and row counts."""
+    """Rows of consecutive pages, all read by one plan; `ends` are page numbers and row counts.
+
+    `added` are columns beside those of the rows.
+    """
 
     def __init__(self, plan: Elements | None) -> None:
         self.plan = plan
         self.rows: Any = []
+        self.added: dict[str, list[Any]] = {}
         self.ends: list[tuple[int, int]] = []
         self._size = 0
 
@@ -150,13 +179,18 @@ class _Chunk:
         self.ends.append((page, len(self.rows)))
         self._size += size
 
+    def carry(self, columns: Mapping[str, Any], count: int) -> None:
+        for name in columns.keys() | self.added.keys():
+            column = self.added.setdefault(name, [None] * (len(self.rows) - count))
+            column.extend([columns.get(name)] * count)
+
     def is_full(self) -> bool:
         return self._size >= _CHUNK_BYTES or len(self.rows) >= _CHUNK_ROWS
 
-    def pages(self) -> Iterator[tuple[int, Rows]]:
+    def pages(self) -> Iterator[tuple[int, Rows, dict[str, list[Any]]]]:
         start = 0
         for page, end in self.ends:
-            yield page, self.rows[start:end]
+            yield page, self.rows[start:end], self._cut(start, end)
             start = end
 
     def parts(self) -> Iterator[_Chunk]:
@@ -165,11 +199,18 @@ class _Chunk:
             if len(self.rows):
                 yield self
             return
-        for page, rows in self.pages():
-            for start in range(0, len(rows), _CHUNK_ROWS):
+        first = 0
+        for page, end in self.ends:
+            for start in range(first, end, _CHUNK_ROWS):
+                stop = min(start + _CHUNK_ROWS, end)
                 part = _Chunk(self.plan)
-                part.add(page, rows[start : start + _CHUNK_ROWS], 0)
+                part.add(page, self.rows[start:stop], 0)
+                part.added = self._cut(start, stop)
                 yield part
+            first = end
+
+    def _cut(self, start: int, stop: int) -> dict[str, list[Any]]:
+        return {name: column[start:stop] for name, column in self.added.items()}
 
     def clear(self) -> None:
         self.rows = []

@@ -6,7 +6,7 @@ comes from, and what the rows above it hand down (`_dlt_root_id`, as a rule).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, compress, repeat
 from typing import Any, NamedTuple
 
@@ -15,15 +15,17 @@ import pyarrow.compute as pc
 
 from blocks.errors import NormalizeError
 from blocks.normalize.arrow import positions, random_ids
-from blocks.normalize.columns import Columns, Rows, gather
+from blocks.normalize.columns import Columns, Rows, gather, plain_values
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.plan import Elements
 from blocks.normalize.settle import settle
-from blocks.normalize.shape import kinds_of
+from blocks.normalize.shape import SCALAR, kinds_of
 from blocks.normalize.tree import Table
 from blocks.normalize.values import nested_hash, row_hash
 
 __all__ = ["concat", "tables"]
+
+_NOTHING: Mapping[str, Sequence[Any]] = {}
 
 
 class _Origin(NamedTuple):
@@ -40,14 +42,19 @@ class _Origin(NamedTuple):
         return _Origin(self.parent_ids[rows], self.places[rows], inherited, self.derived)
 
 
-def tables(root: Table, rows: Rows, elements: Elements | None) -> dict[str, pa.Table]:
-    """The tables of `rows`: the root first, then nested ones that have rows, by name."""
+def tables(
+    root: Table, rows: Rows, elements: Elements | None, added: Mapping[str, Sequence[Any]]
+) -> dict[str, pa.Table]:
+    """The tables of `rows`: the root first, then nested ones that have rows, by name.
+
+    `added` are columns of the root table beside those of the rows.
+    """
     out: dict[str, list[pa.Table]] = {}
     dialect: Dialect = root.dialect
     before = dialect.snapshot()
     misfit = False
     try:
-        _write(root, rows, elements, None, out)
+        _write(root, rows, elements, None, out, added)
     except NormalizeError:
         if not dialect.crowded:
             raise
@@ -57,7 +64,9 @@ def tables(root: Table, rows: Rows, elements: Elements | None) -> dict[str, pa.T
         # dlt meets them: row by row, each with the rows below it.
         out.clear()
         for index in range(len(rows)):
-            _write(root, rows[index : index + 1], elements, None, out, singly=True)
+            row = slice(index, index + 1)
+            here = {name: values[row] for name, values in added.items()}
+            _write(root, rows[row], elements, None, out, here, singly=True)
     return {name: concat(parts) for name, parts in out.items()}
 
 
@@ -72,10 +81,16 @@ def _write(
     elements: Elements | None,
     origin: _Origin | None,
     out: dict[str, list[pa.Table]],
+    added: Mapping[str, Sequence[Any]] = _NOTHING,
+    *,
     singly: bool = False,
 ) -> None:
     dialect = table.dialect
     columns = gather(table, rows, elements)
+    for name, column in added.items():
+        values, kinds = plain_values(column)
+        if kinds & SCALAR:
+            columns.put(name, values, kinds & SCALAR)
     inherited = origin.inherited if origin else {}
     if origin is not None and dialect.is_root(table.name):
         origin = None  # made of lists, and yet with root rows: the schema has it so
@@ -94,7 +109,7 @@ def _write(
         count = sum(keep)
     if not count:
         return
-    derived = _add_ids(table, arrays, _Rows(rows, columns, keep), count, origin)
+    derived = _add_ids(table, arrays, _Rows(rows, columns, keep, added), count, origin)
     out.setdefault(table.name, []).append(_arrow_table(dialect, table.name, arrays, count))
     for lists in columns.lists:
         counts, items = lists.flatten(keep)
@@ -167,6 +182,7 @@ class _Rows(NamedTuple):
     rows: Rows
     columns: Columns
     keep: list[bool] | None
+    added: Mapping[str, Sequence[Any]]
 
 
 def _add_ids(
@@ -216,6 +232,8 @@ def _hashes(table: Table, kind: str, rows: _Rows) -> list[str]:
         names = None
         plain = rows.rows.to_pylist() if isinstance(rows.rows, pa.Table) else rows.rows
         dicts = [row if isinstance(row, dict) else {"value": row} for row in plain]
+        for name, values in rows.added.items():
+            dicts = [{**row, name: value} for row, value in zip(dicts, values, strict=True)]
     kept = dicts if rows.keep is None else compress(dicts, rows.keep)
     return [row_hash(row, names) for row in kept]
 
