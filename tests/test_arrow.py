@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.normalize.arrow import build, positions, random_ids, repeat
-from blocks.normalize.shape import kinds_of
+from blocks.normalize.shape import NULL, STR, kinds_of
 
 UTC = pa.timestamp("us", "UTC")
 
@@ -27,7 +27,7 @@ UTC = pa.timestamp("us", "UTC")
 )
 def test_native_columns(values: list[Any], type_: str, arrow: pa.DataType) -> None:
     """Values of the column's own type become an array at once."""
-    array = build(values, kinds_of(v for v in values if v is not None), type_, arrow)
+    [array] = build([(values, kinds_of(v for v in values if v is not None))], type_, arrow)
     assert array is not None
     assert array.to_pylist() == values
 
@@ -46,7 +46,7 @@ def test_native_columns(values: list[Any], type_: str, arrow: pa.DataType) -> No
 )
 def test_columns_to_look_at(values: list[Any], type_: str, arrow: pa.DataType) -> None:
     """A column with anything that needs coercion is left to the dialect."""
-    assert build(values, kinds_of(values), type_, arrow) is None
+    assert build([(values, kinds_of(values))], type_, arrow) == [None]
 
 
 @given(
@@ -61,7 +61,7 @@ def test_columns_to_look_at(values: list[Any], type_: str, arrow: pa.DataType) -
 )
 def test_times_mean_what_dlt_reads(text: str) -> None:
     """A text that becomes a time at once is one dlt reads, as the same instant."""
-    array = build([text], kinds_of([text]), "timestamp", UTC)
+    [array] = build([([text], STR)], "timestamp", UTC)
     if array is not None:
         want = ensure_datetime(text)
         assert array == pa.array([want], UTC)
@@ -88,6 +88,23 @@ def test_ids(length: int) -> None:
 @given(values=st.lists(st.integers(-(2**70), 2**70) | st.floats(allow_nan=False)))
 def test_doubles_are_those_of_float(values: list[Any]) -> None:
     """Integers and floats in a double column are what Python's float makes of them, as in dlt."""
-    array = build(values, kinds_of(values), "double", pa.float64())
+    [array] = build([(values, kinds_of(values))], "double", pa.float64())
     assert array is not None
     assert array.to_pylist() == [float(value) for value in values]
+
+
+MIXED: Any = st.sampled_from(
+    [None, "a", "2024-01-02T00:00:00Z", "2024-01-02 03:04", "0000-01-01", 1, 2**53 + 1, 2**70, 0.5]
+)
+
+
+@given(
+    rows=st.lists(st.tuples(MIXED, MIXED, MIXED), min_size=1, max_size=5),
+    type_=st.sampled_from(["text", "bigint", "double", "timestamp"]),
+)
+def test_columns_together(rows: list[tuple[Any, ...]], type_: str) -> None:
+    """Columns built together are those built alone."""
+    arrow = {"text": pa.string(), "bigint": pa.int64(), "double": pa.float64()}.get(type_, UTC)
+    columns = [(list(values), kinds_of(values) & ~NULL) for values in zip(*rows, strict=True)]
+    alone = [array for column in columns for array in build([column], type_, arrow)]
+    assert build(columns, type_, arrow) == alone

@@ -10,6 +10,9 @@ import base64
 import os
 import struct
 from collections.abc import Sequence
+from functools import reduce
+from itertools import chain
+from operator import or_
 from typing import Any
 
 import pyarrow as pa
@@ -24,14 +27,30 @@ _NATIVE = {"text": STR, "bool": BOOL, "bigint": INT, "double": INT | FLOAT}
 
 # Arrow reads the year 0, dlt (as Python) does not. Nanoseconds begin in 1677.
 _FIRST_SECOND = -62_135_596_800
+_FEW = 250
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6}
 
 
-def build(values: Sequence[Any], kinds: int, type_: str, arrow: pa.DataType) -> pa.Array | None:
-    """The array of `values`, or `None` if some of them need coercion one by one.
+def build(
+    columns: Sequence[tuple[Sequence[Any], int]], type_: str, arrow: pa.DataType
+) -> list[pa.Array | None]:
+    """The arrays of some columns; `None` for one with values that need coercion one by one.
 
-    `kinds` are the kinds among the values, `type_` the dlt type of the column.
+    A column comes with the kinds among its values; `type_` is the dlt type of all of them.
     """
+    if len(columns) > 1 and len(columns[0][0]) <= _FEW:
+        # One call for all: a call costs as much as a hundred values do.
+        kinds = reduce(or_, (kinds for _, kinds in columns))
+        whole = _column(
+            list(chain.from_iterable(values for values, _ in columns)), kinds, type_, arrow
+        )
+        if whole is not None:
+            count = len(columns[0][0])
+            return [whole.slice(start, count) for start in range(0, len(whole), count)]
+    return [_column(values, kinds, type_, arrow) for values, kinds in columns]
+
+
+def _column(values: Sequence[Any], kinds: int, type_: str, arrow: pa.DataType) -> pa.Array | None:
     if not kinds & ~_NATIVE.get(type_, 0):
         try:
             packed = _packed(values, kinds, arrow)

@@ -61,6 +61,8 @@ class Dialect:
         )
         self._row_id_kinds: dict[str, str] = {}
         self._arrow_types: dict[tuple[Any, ...], pa.DataType] = {}
+        self._settled: dict[str, dict[str, tuple[str, pa.DataType]]] = {}
+        self._fields: dict[str, list[pa.Field]] = {}
         self._claimed: set[str] = set()
         self.crowded = False
         self.clashing = False
@@ -161,14 +163,35 @@ class Dialect:
         found = self.schema.tables.get(table, {"columns": {}})["columns"].get(column)
         return found if found is not None and is_complete_column(found) else None
 
+    def settled(self, table: str) -> dict[str, tuple[str, pa.DataType]]:
+        """The columns of `table` whose type is settled: their dlt types with the Arrow types.
+
+        The same dict each time; it grows with what is learned.
+        """
+        found = self._settled.setdefault(table, {})
+        columns = self.schema.tables.get(table, {"columns": {}})["columns"]
+        if len(found) < len(columns):
+            for name, column in columns.items():
+                if name not in found and is_complete_column(column):
+                    found[name] = str(column["data_type"]), self.arrow_type(column)
+        return found
+
     def is_new(self, table: str) -> bool:
         """Whether no column of `table` has a type yet."""
         return self.schema.is_new_table(table)
 
-    def columns(self, table: str) -> dict[str, TColumnSchema]:
+    def fields(self, table: str) -> list[pa.Field]:
         """All columns of `table` whose type is settled, in the order of the schema."""
-        found = self.schema.tables[table]["columns"]
-        return {name: column for name, column in found.items() if is_complete_column(column)}
+        settled = self.settled(table)
+        found = self._fields.get(table, [])
+        if len(found) < len(settled):
+            columns = self.schema.tables[table]["columns"]
+            found = self._fields[table] = [
+                pa.field(name, settled[name][1], nullable=column.get("nullable", True))
+                for name, column in columns.items()
+                if name in settled
+            ]
+        return found
 
     def arrow_type(self, column: TColumnSchema) -> pa.DataType:
         """The Arrow type dlt writes a column with."""
@@ -245,6 +268,8 @@ class Dialect:
                 del self.schema.tables[name]
         self._refused_tables.clear()
         self._refused.clear()
+        self._settled.clear()
+        self._fields.clear()
         return True
 
     def refuse_null(self, table: str, column: str) -> None:

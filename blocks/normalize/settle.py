@@ -36,30 +36,32 @@ def settle(
     """
     dialect = table.dialect
     _learn(table, columns, ids)
+    known = dialect.settled(table.name)
     arrays: dict[str, pa.Array] = {}
     misfits: dict[str, Sequence[Any]] = {}
     dropped: set[int] = set()
+    groups: dict[tuple[str, pa.DataType], list[str]] = {}
     for name, (values, kinds) in columns.values.items():
-        refused = dialect.refuses(table.name, name)
-        column = dialect.known(table.name, name)
-        if refused == "discard_row":
-            dropped.update(index for index, value in enumerate(values) if value is not None)
-        if refused:
-            continue
-        if column is None:
-            # Its first value went to a variant: it has a preferred type that did not fit.
-            if any(value is not None for value in values):
+        place = known.get(name)
+        if place is None:
+            refused = dialect.refuses(table.name, name)
+            there = [index for index, value in enumerate(values) if value is not None]
+            if refused == "discard_row":
+                dropped.update(there)
+            elif there and not refused:
+                # Its first value went to a variant: it has a preferred type that did not fit.
                 misfits[name] = values
-            continue
-        type_ = column["data_type"]
-        if type_ == "json" and not kinds & ~(OBJECT | LIST):
+        elif place[0] == "json" and not kinds & ~(OBJECT | LIST):
             arrays[name] = _array(table, name, values)
-            continue
-        array = build(values, kinds, str(type_), dialect.arrow_type(column))
-        if array is None:
-            misfits[name] = values
         else:
-            arrays[name] = array
+            groups.setdefault(place, []).append(name)
+    for (type_, arrow), names in groups.items():
+        built = build([columns.values[name] for name in names], type_, arrow)
+        for name, array in zip(names, built, strict=True):
+            if array is None:
+                misfits[name] = columns.values[name][0]
+            else:
+                arrays[name] = array
     for name, fitted in _fit(table, misfits, columns.count, dropped).items():
         array = _array(table, name, fitted)
         arrays[name] = pc.coalesce(array, arrays[name]) if name in arrays else array
@@ -80,12 +82,11 @@ def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
         dialect.fit(table.name, parent, {**row, **ids})
     # dlt refuses even a null where its hints allow none.
     first: dict[str, Any] = dict.fromkeys(columns.nulls - columns.values.keys())
+    known = dialect.settled(table.name)
     for name, (values, _) in columns.values.items():
-        if dialect.known(table.name, name) is None and not dialect.refuses(table.name, name):
+        if name not in known and not dialect.refuses(table.name, name):
             first[name] = next((value for value in values if value is not None), None)
-    first.update(
-        (name, value) for name, value in ids.items() if not dialect.known(table.name, name)
-    )
+    first.update((name, value) for name, value in ids.items() if name not in known)
     if first and not dialect.refuses(table.name):
         dialect.fit(table.name, parent, first)
 
@@ -125,20 +126,18 @@ def _fit(
 
 def _array(table: Table, name: str, values: Sequence[Any]) -> pa.Array:
     """The array of values that fit, as dlt would write them."""
-    dialect = table.dialect
-    column = dialect.columns(table.name)[name]
-    if column["data_type"] == "json":
+    type_, arrow = table.dialect.settled(table.name)[name]
+    if type_ == "json":
         # As dlt's writer: text is taken for JSON already.
         values = [
             value if value is None or isinstance(value, str) else json_text(value)
             for value in values
         ]
-    arrow = dialect.arrow_type(column)
     try:
         return pa.array(values, arrow)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
         raise NormalizeError(
-            f"expected values that fit {column['data_type']} in column {table.name}.{name},"
+            f"expected values that fit {type_} in column {table.name}.{name},"
             f" got {_first_misfit(values, arrow)}: hint the column as decimal, wei or text"
         ) from error
 

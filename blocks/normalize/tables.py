@@ -242,14 +242,15 @@ def _arrow_table(
     dialect: Dialect, name: str, arrays: Mapping[str, pa.Array], count: int
 ) -> pa.Table:
     """All settled columns of the table in the order of the schema; those not seen are null."""
-    fields, data = [], []
-    for column, schema in dialect.columns(name).items():
-        array = arrays.get(column)
+    data = []
+    fields = dialect.fields(name)
+    for field in fields:
+        array = arrays.get(field.name)
         if array is None:
-            array = pa.nulls(count, dialect.arrow_type(schema))
-        nullable = schema.get("nullable", True)
-        if array.null_count and not nullable:
-            dialect.refuse_null(name, column)
-        fields.append(pa.field(column, array.type, nullable=nullable))
+            array = pa.nulls(count, field.type)
+        elif array.type != field.type:
+            fields = [each.with_type(array.type) if each is field else each for each in fields]
+        if not field.nullable and array.null_count:
+            dialect.refuse_null(name, field.name)
         data.append(array)
     return pa.Table.from_arrays(data, schema=pa.schema(fields))
