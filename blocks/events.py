@@ -98,7 +98,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An answer counts as an empty page, by the rule `reason`."""
+    """Something asked for is left out, because of `reason`: a rule, a status, a missing id."""
 
     place: str
     reason: str

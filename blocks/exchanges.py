@@ -62,11 +62,12 @@ def apart(response: httpx.Response, body: bytes) -> httpx.Response:
     """The answer to a token request, with `body`, for whoever asked for it alone.
 
     `response`, which httpx keeps in the history of what follows, is left without credentials: its
-    body empty, its request a bare one. One that came from elsewhere, as the client followed a
-    redirect, raises `AuthError`.
+    body empty, its request a bare one with the extension `token_url`, by which errors about it are
+    known. One that came from elsewhere, as the client followed a redirect, raises `AuthError`.
     """
     sent = response.request
-    bare = httpx.Request(sent.method, sent.url.copy_with(query=None))
+    url = sent.url.copy_with(query=None)
+    bare = httpx.Request(sent.method, url, extensions={"token_url": str(url)})
     dropped = {"content-encoding", "content-length", "transfer-encoding"}  # the body is decoded
     headers = [item for item in response.headers.multi_items() if item[0] not in dropped]
     response.request = bare

@@ -86,6 +86,16 @@ blocks.auth
     class QueryKey(Secret, Auth)
         __init__(key: str, *, name: str = 'api_key')
         auth_flow(self, request: httpx.Request) -> _Flow
+blocks.batches
+    batches(ids: Iterable[I], size: int) -> Iterator[list[I]]
+    halving(
+        fetch: Callable[[list[I]], AsyncIterable[httpx.Response]],
+        *,
+        narrow: Callable[[Exception], bool] = refused,
+        found: Callable[[httpx.Response], Iterable[object]] | None = None,
+        lost: MutableMapping[I, str] | None = None,
+    ) -> Callable[[Sequence[I]], AsyncIterator[httpx.Response]]
+    refused(error: Exception) -> bool
 blocks.bodies
     LARGEST
     class Whole(AsyncBaseTransport)
@@ -203,6 +213,21 @@ blocks.exchanges
         headers: dict[str, str],
         like: httpx.Request,
     ) -> httpx.Request
+blocks.fanout
+    async fan_out(
+        parents: Iterable[P] | AsyncIterable[P],
+        fetch: Callable[[P], AsyncIterable[T]],
+        *,
+        at_once: int = 8,
+        ordered: bool = True,
+        skip: Collection[int] = frozenset(),
+    ) -> AsyncIterator[tuple[P, T]]
+    parents(
+        table: pa.Table,
+        *columns: str,
+        *,
+        missing: Literal['raise', 'drop', 'keep'] = 'raise',
+    ) -> list[Any]
 blocks.fast
     fast(source: Source) -> Source
 blocks.fetch

@@ -108,6 +108,11 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.fetch": {
         *("blocks.errors", "blocks.events", "blocks.guards", "blocks.outcomes", "anyio", "httpx"),
     },
+    # Children of many parents, and many ids in one request; an answer is skipped by its verdict.
+    "blocks.fanout": {
+        *("blocks.errors", "blocks.events", "blocks.outcomes", "anyio", "httpx", "pyarrow"),
+    },
+    "blocks.batches": {"blocks.errors", "blocks.events", "blocks.outcomes", "httpx"},
     "blocks.nested": {
         *("blocks.errors", "blocks.fetch", "blocks.json", "blocks.paginators", "blocks.places"),
         *("anyio", "httpx"),
