@@ -9,16 +9,17 @@ from __future__ import annotations
 import base64
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import chain
 from operator import or_
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from blocks.normalize.shape import BOOL, FLOAT, INT, STR
+from blocks.normalize.sparse import Sparse
 
 __all__ = ["build", "positions", "random_ids", "repeat"]
 
@@ -27,27 +28,62 @@ _NATIVE = {"text": STR, "bool": BOOL, "bigint": INT, "double": INT | FLOAT}
 
 # Arrow reads the year 0, dlt (as Python) does not. Nanoseconds begin in 1677.
 _FIRST_SECOND = -62_135_596_800
+# Rows from which on columns are worth a call each; places of sparse columns filled in one.
 _FEW = 250
+_SLOTS = 2**20
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6}
 
+_Column: TypeAlias = tuple[Sequence[Any], int]
 
-def build(
-    columns: Sequence[tuple[Sequence[Any], int]], type_: str, arrow: pa.DataType
-) -> list[pa.Array | None]:
+
+def build(columns: Sequence[_Column], type_: str, arrow: pa.DataType) -> list[pa.Array | None]:
     """The arrays of some columns; `None` for one with values that need coercion one by one.
 
     A column comes with the kinds among its values; `type_` is the dlt type of all of them.
     """
-    if len(columns) > 1 and len(columns[0][0]) <= _FEW:
+    built: list[pa.Array | None] = []
+    for group in _groups(columns):
         # One call for all: a call costs as much as a hundred values do.
-        kinds = reduce(or_, (kinds for _, kinds in columns))
-        whole = _column(
-            list(chain.from_iterable(values for values, _ in columns)), kinds, type_, arrow
-        )
+        values = [column.values if isinstance(column, Sparse) else column for column, _ in group]
+        kinds = reduce(or_, (kinds for _, kinds in group))
+        whole = _column(list(chain.from_iterable(values)), kinds, type_, arrow)
         if whole is not None:
-            count = len(columns[0][0])
-            return [whole.slice(start, count) for start in range(0, len(whole), count)]
-    return [_column(values, kinds, type_, arrow) for values, kinds in columns]
+            built += _parted([column for column, _ in group], whole)
+        elif len(group) == 1:
+            built.append(None)
+        else:
+            built += chain.from_iterable(build([each], type_, arrow) for each in group)
+    return built
+
+
+def _groups(columns: Iterable[_Column]) -> Iterator[list[_Column]]:
+    """The columns by what can be made of them in one call, in their order."""
+    group: list[_Column] = []
+    for column in columns:
+        if group:
+            values, count = column[0], len(column[0])
+            alike = isinstance(values, Sparse) == isinstance(group[0][0], Sparse)
+            most = _SLOTS if isinstance(values, Sparse) else _FEW * len(group)
+            if not alike or count * (len(group) + 1) > most:
+                yield group
+                group = []
+        group.append(column)
+    if group:
+        yield group
+
+
+def _parted(columns: Sequence[Sequence[Any]], whole: pa.Array) -> Iterable[pa.Array]:
+    """The arrays of `columns`, all sparse or none, from their values one after the other."""
+    if len(columns) == 1 and not isinstance(columns[0], Sparse):
+        return [whole]
+    count = len(columns[0])
+    sparse = [column for column in columns if isinstance(column, Sparse)]
+    if sparse:
+        rows = pa.array(list(chain.from_iterable(column.places for column in sparse)), pa.int64())
+        owners, _ = positions([len(column.places) for column in sparse])
+        places = pc.add(pc.multiply(owners, count), rows)
+        whole = whole.take(pc.inverse_permutation(places, max_index=count * len(columns) - 1))
+    return [whole.slice(start, count) for start in range(0, len(whole), count)]
 
 
 def _column(values: Sequence[Any], kinds: int, type_: str, arrow: pa.DataType) -> pa.Array | None:

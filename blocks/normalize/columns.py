@@ -16,7 +16,8 @@ import pyarrow as pa
 from msgspec.structs import astuple
 
 from blocks.normalize.plan import Elements, Layout
-from blocks.normalize.shape import FLOAT, LIST, NULL, OBJECT, OTHER, SCALAR, kind_of, kinds_of
+from blocks.normalize.shape import FLOAT, INT, LIST, NULL, OBJECT, OTHER, SCALAR, kind_of, kinds_of
+from blocks.normalize.sparse import Sparse, turn
 from blocks.normalize.tree import Node, Slot, Table
 from blocks.normalize.values import plain
 
@@ -153,8 +154,10 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
     """Fill the columns of the objects of `node`, one for each row: structs or dicts."""
     below: _Below = []
     if layout is None:
-        for key, column in _turn(rows):
-            values, kinds = plain_values(column)
+        for key, places, found in turn(rows):
+            values, kinds = plain_values(found)
+            if len(places) < columns.count:
+                values, kinds = Sparse(columns.count, places, values), kinds | NULL
             _put(node.slot(key), values, kinds, None, None, columns, below)
     else:
         # One tuple a row and one zip is a third faster than an attribute pass per column.
@@ -170,7 +173,7 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
 def plain_values(values: Sequence[Any]) -> tuple[Sequence[Any], int]:
     """Python values with their kinds, those dlt has no type for as its extract would leave them."""
     kinds = kinds_of(values)
-    if kinds & FLOAT and not all(map(isfinite, filter(_is_float, values))):
+    if kinds & FLOAT and not _are_finite(values, kinds):
         # dlt's extract writes what JSON has no word for as null.
         values = [None if _is_float(value) and not isfinite(value) else value for value in values]
         kinds = kinds_of(values)
@@ -180,21 +183,18 @@ def plain_values(values: Sequence[Any]) -> tuple[Sequence[Any], int]:
     return values, kinds
 
 
+def _are_finite(values: Sequence[Any], kinds: int) -> bool:
+    if not kinds & ~(INT | FLOAT):
+        try:
+            if isfinite(sum(values)):
+                return True
+        except OverflowError:
+            pass  # an integer beyond what floats hold
+    return all(map(isfinite, filter(_is_float, values)))
+
+
 def _is_float(value: Any) -> bool:
     return type(value) is float
-
-
-def _turn(rows: Sequence[dict[str, Any]]) -> Iterable[tuple[str, list[Any]]]:
-    """The values of each key, None where a row lacks it."""
-    keys: dict[str, list[Any]] = {}
-    for index, row in enumerate(rows):
-        for key, value in row.items():
-            try:
-                keys[key][index] = value
-            except KeyError:
-                column = keys[key] = [None] * len(rows)
-                column[index] = value
-    return keys.items()
 
 
 def _put(

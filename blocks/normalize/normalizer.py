@@ -133,7 +133,9 @@ class Normalizer:
             chunk.add(self._reader.pages, rows, len(page) if isinstance(page, bytes) else 0)
             chunk.carry(self._columns(added), len(rows))
             if isinstance(rows, pa.Table):
-                yield chunk
+                # Without rows there is nothing to learn, and no key to miss.
+                if rows.num_rows:
+                    yield chunk
                 chunk = _Chunk(plan)
         yield from chunk.parts()
 

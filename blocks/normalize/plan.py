@@ -114,7 +114,9 @@ def _widened(kinds: int) -> int:
 
 
 def _layout(shape: Shape, node: Node) -> Layout | None:
-    return Layout(shape, node) if all(map(is_nameable, shape.fields)) else None
+    if shape.is_sparse or not all(map(is_nameable, shape.fields)):
+        return None
+    return Layout(shape, node)
 
 
 def _type(kinds: int, layout: Layout | None, elements: Elements | None) -> Any:
