@@ -7,7 +7,7 @@ Each is a transport and works alone; leave out or exchange what you like with `h
 
 from __future__ import annotations
 
-import logging
+import re
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -17,6 +17,7 @@ from blocks.bodies import Whole
 from blocks.connections import Connections
 from blocks.errors import ConfigError, ForeignOrigin, where
 from blocks.limits import Limit, Limited
+from blocks.logs import hide_queries
 from blocks.retries import Retry
 
 __all__ = ["SameOrigin", "client"]
@@ -65,7 +66,7 @@ def client(
         raise ConfigError(f"timeout is more than 0 seconds, got {timeout!r}")
     bare: httpx.AsyncBaseTransport = Whole(transport or Connections(), timeout=5 * timeout)
     guarded = SameOrigin(retry(bare if limit is None else Limited(bare, limit)), base_url)
-    _httpx_log.addFilter(_hide_query)
+    hide_queries()
     return httpx.AsyncClient(
         base_url=url,
         auth=auth,
@@ -110,7 +111,10 @@ class SameOrigin(httpx.AsyncBaseTransport):
             raise ForeignOrigin(f"{message}, got {request.url.scheme}, {where(request)}; not sent")
         if request.url.userinfo:
             raise ForeignOrigin(f"expected a URL without a user: {where(request)}; not sent")
-        return await self._transport.handle_async_request(request)
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        _check_location(response)
+        return response
 
     async def aclose(self) -> None:
         """Close the transport within."""
@@ -121,14 +125,15 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-_httpx_log = logging.getLogger("httpx")
+def _check_location(response: httpx.Response) -> None:
+    # httpx makes a request of it, followed or not, and knows no URLs but those with a host:
+    # `javascript:` and `mailto:` end in an error that is not one of `httpx.HTTPError`.
+    if not response.has_redirect_location:
+        return
+    scheme = _SCHEME.match(response.headers["location"])
+    if scheme and scheme[1].lower() not in {"http", "https"}:
+        message = f"expected a redirect to http or https, got one to {scheme[1]}"
+        raise ForeignOrigin(message, response)
 
 
-def _hide_query(record: logging.LogRecord) -> bool:
-    # httpx logs the URL of every request at INFO, its query included, where some APIs have the key.
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            arg.copy_with(userinfo=b"", query=None) if isinstance(arg, httpx.URL) else arg
-            for arg in record.args
-        )
-    return True
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]{0,30}):")

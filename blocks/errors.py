@@ -6,10 +6,14 @@
      │    ├─ AuthError         401 or 403, or no token could be had
      │    ├─ StatusError       any other status that is not success
      │    ├─ BodyError         the body is not the JSON, or not the shape, that was expected
-     │    └─ PagingError       the next page cannot be followed
-     │         ├─ ForeignOrigin     it is at another origin than the page before
-     │         └─ PagingLoop        its request repeats one already sent
+     │    ├─ PagingError       the next page cannot be followed
+     │    │    ├─ ForeignOrigin     it is at another origin than the page before
+     │    │    ├─ PagingLoop        its request repeats one already sent
+     │    │    └─ Overflow          there is more than the API, or a cap, lets be paged through
+     │    └─ JobError          a job at the API did not come to a good end
+     │         └─ JobTimeout        it took longer than it was given
      ├─ RetryError             attempts or total time used up; the last failure is the cause
+     ├─ Incomplete             windows of a range were not had, and stay gaps
      ├─ NormalizeError         rows cannot become tables
      └─ CursorError            a cursor cannot read the rows it is to observe
 
@@ -29,7 +33,11 @@ __all__ = [
     "ConfigError",
     "CursorError",
     "ForeignOrigin",
+    "Incomplete",
+    "JobError",
+    "JobTimeout",
     "NormalizeError",
+    "Overflow",
     "PagingError",
     "PagingLoop",
     "ResponseError",
@@ -120,8 +128,24 @@ class PagingLoop(PagingError):  # noqa: N818 - says what happened
     """The request of the next page repeats one already sent."""
 
 
+class Overflow(PagingError):  # noqa: N818 - says what happened
+    """A listing has more rows or pages than can be had of it: ask for less at a time."""
+
+
+class JobError(ResponseError):
+    """A job at the API did not come to a good end."""
+
+
+class JobTimeout(JobError):  # noqa: N818 - says what happened
+    """A job took longer than it was given; `response` is the last word of the API, if any."""
+
+
 class RetryError(BlocksError):
     """Attempts or total time are used up; an exception that was the last failure is the cause."""
+
+
+class Incomplete(BlocksError):  # noqa: N818 - says what happened
+    """Windows of a range were not had; they stay gaps."""
 
 
 class NormalizeError(BlocksError):
@@ -143,8 +167,9 @@ def _without_credentials(response: httpx.Response) -> httpx.Response:
         body = response.content
     except httpx.ResponseNotRead:
         body = b""
-    # Content is decoded already, and httpx measures it anew.
-    dropped = {"content-encoding", "content-length", "set-cookie", "transfer-encoding"}
+    # Content is decoded already, and httpx measures it anew; links may repeat the query sent.
+    dropped = {"content-encoding", "content-length", "transfer-encoding"}
+    dropped |= {"set-cookie", "link", "location", "content-location"}
     headers = [item for item in response.headers.multi_items() if item[0] not in dropped]
     bare = httpx.Response(response.status_code, headers=headers, content=body)
     try:

@@ -162,6 +162,20 @@ blocks.dlt
         rows: int = 5000,
         where: Where | None = None,
     ) -> Iterator[Any]
+blocks.downloads
+    async download(
+        client: httpx.AsyncClient,
+        request: httpx.Request | Callable[[], Awaitable[httpx.Request]],
+        *,
+        attempts: int = 5,
+        delay: Callable[[int, float], float] = delay,
+        chance: Callable[[], float] = Random.random,
+    ) -> AsyncGenerator[bytes, None]
+    storage(
+        *,
+        timeout: float = 60.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> httpx.AsyncClient
 blocks.errors
     class AuthError(ResponseError)
     class BlocksError(Exception)
@@ -170,7 +184,11 @@ blocks.errors
     class ConfigError(BlocksError, ValueError)
     class CursorError(BlocksError)
     class ForeignOrigin(PagingError)
+    class Incomplete(BlocksError)
+    class JobError(ResponseError)
+    class JobTimeout(JobError)
     class NormalizeError(BlocksError)
+    class Overflow(PagingError)
     class PagingError(ResponseError)
     class PagingLoop(PagingError)
     class ResponseError(BlocksError)
@@ -249,10 +267,35 @@ blocks.fetch
         past: Callable[[httpx.Response], object] | None = None,
         instead: Callable[[httpx.Response], httpx.Request | None] | None = None,
     ) -> AsyncIterator[httpx.Response]
+blocks.fields
+    chunks(
+        names: Sequence[str],
+        *,
+        most: int | None = None,
+        length: int | None = None,
+        always: Sequence[str] = (),
+    ) -> Iterator[list[str]]
+    distinct(names: Mapping[str, str], taken: Collection[str] = ()) -> dict[str, str]
+    merge(parts: Sequence[Any], key: str | Sequence[str]) -> Any
+    rename(row: Mapping[str, V], names: Mapping[str, str]) -> dict[str, V]
 blocks.formats
-    csv(chunks: Iterable[bytes], delimiter: str = ',') -> Iterator[pa.Table]
+    class Gunzip
+        __init__()
+        end(self) -> None
+        parts(self, chunk: bytes) -> Iterator[bytes]
+    csv(
+        chunks: Iterable[bytes],
+        delimiter: str = ',',
+        *,
+        types: Mapping[str, pa.DataType] | None = None,
+    ) -> Iterator[pa.Table]
     gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]
     ndjson(chunks: Iterable[bytes]) -> Iterator[bytes]
+    unzip(
+        chunks: Iterable[bytes],
+        *,
+        largest: int | None = None,
+    ) -> Iterator[tuple[str, Iterator[bytes]]]
 blocks.grants
     class Grant(Expiring)
         __init__(
@@ -302,6 +345,34 @@ blocks.guards
 blocks.headers
     http_date(text: str, now: datetime) -> datetime | None
     retry_after(response: httpx.Response, now: datetime) -> float | None
+blocks.jobs
+    class Codes
+        __init__(waiting: Collection[int])
+        __call__(self, response: httpx.Response) -> bool
+    class Job
+        __init__(
+            create: httpx.Request,
+            id: Source,
+            poll: Callable[[Any], httpx.Request],
+            status: Callable[[httpx.Response], bool],
+            cancel: Callable[[Any], httpx.Request] | None = None,
+            subject: Any = None,
+        )
+    class Patience
+        __init__(least: float = 2.0, most: float = 60.0, total: float = 3600.0)
+        pauses(self) -> Iterator[float]
+    class States
+        __init__(place: Source, waiting: Collection[str], done: Collection[str])
+        __call__(self, response: httpx.Response) -> bool
+    async run(
+        client: httpx.AsyncClient,
+        jobs: Iterable[Job],
+        *,
+        at_once: int = 1,
+        limit: AbstractAsyncContextManager[Any] | None = None,
+        ledger: Ledger | None = None,
+        patience: Patience | None = None,
+    ) -> AsyncGenerator[tuple[Job, httpx.Response], None]
 blocks.json
     Path
     Step
@@ -311,6 +382,20 @@ blocks.json
     loads(body: bytes) -> Any
     peek(body: bytes, path: Path) -> Any
     raw(body: bytes, path: Path) -> bytes | None
+blocks.ledger
+    class Ledger
+        __init__(
+            state: MutableMapping[str, Any],
+            *,
+            keep: float = 86400.0,
+            clock: Callable[[], float] = time,
+        )
+        add(self, job: str, job_id: str | int) -> None
+        drop(self, job: str) -> None
+        find(self, job: str) -> str | int | None
+    class StateFile(MutableMapping)
+        __init__(path: str | Path)
+    fingerprint(request: httpx.Request) -> str
 blocks.limits
     class Limit(ABC)
         parts(self, request: httpx.Request | None = None) -> tuple[Part, ...]
@@ -338,6 +423,8 @@ blocks.links
     origin(url: httpx.URL) -> str
     parse(values: list[str]) -> list[Link]
     resolve(base: httpx.URL, reference: httpx.URL) -> httpx.URL
+blocks.logs
+    hide_queries() -> None
 blocks.nested
     async complete(
         client: httpx.AsyncClient,
@@ -699,6 +786,123 @@ blocks.stops
         rest(self, response: httpx.Response) -> Iterator[httpx.Request]
         rows(self, response: httpx.Response) -> bytes | None
         total(self, response: httpx.Response) -> int
+blocks.testing
+    class Allowance
+        __init__(
+            count: int,
+            per: float = 1.0,
+            *,
+            clock: Callable[[], float] = monotonic,
+        )
+        __call__(self, call: Call) -> None
+        left(self) -> int
+    class Answer
+        __init__(
+            body: Any = None,
+            status: int = 200,
+            headers: Mapping[str, str] = <factory>,
+            delay: float = 0.0,
+            drip: float = 0.0,
+            end: Literal['whole', 'cut', 'reset'] = 'whole',
+        )
+        encoded(self) -> bytes
+    class Api
+        __init__(
+            *guards: Guard,
+            *,
+            problem: Callable[[Refused], Any] = _error,
+            finish: Callable[[Call, Answer], Answer] = _unchanged,
+        )
+        get(
+            self,
+            path: str,
+            *,
+            query: str = '',
+            guards: Iterable[Guard] | None = None,
+        ) -> Callable[[_H], _H]
+        handle(self, call: Call) -> Answer
+        post(
+            self,
+            path: str,
+            *,
+            body: str = '',
+            query: str = '',
+            guards: Iterable[Guard] | None = None,
+        ) -> Callable[[_H], _H]
+        refuse(self, refused: Refused) -> Answer
+        route(
+            self,
+            method: str,
+            path: str,
+            *,
+            query: str = '',
+            body: str = '',
+            guards: Iterable[Guard] | None = None,
+        ) -> Callable[[_H], _H]
+    class Call
+        __init__(
+            method: str,
+            path: str,
+            query: Given,
+            headers: Given,
+            content: bytes = b'',
+            params: dict[str, str] = <factory>,
+            declared: str = '',
+            status: int = 0,
+        )
+        form: Given
+        json: Any
+        link(self, changes: Mapping[str, object]) -> str
+    class Refused(Exception)
+        __init__(status: int, message: str, headers: Mapping[str, str] | None = None)
+    class Server
+        __init__(api: Api)
+        answer(self, call: Call) -> Answer
+        before(self, number: int, do: Callable[[], object], *, path: str = '*') -> None
+        count(self, path: str = '*', *, status: int | None = None) -> int
+        fail(
+            self,
+            fault: int | Fault,
+            *,
+            at: int = 1,
+            times: int = 1,
+            path: str = '*',
+        ) -> None
+        mend(self) -> None
+        statuses: Counter[int]
+    class Tokens
+        __init__(
+            client_id: str,
+            client_secret: str,
+            *,
+            refresh: str | None = None,
+            lifetime: float | None = 3600,
+            fields: Mapping[str, Any] | None = None,
+            clock: Callable[[], float] = monotonic,
+        )
+        __call__(self, call: Call) -> None
+        expire(self) -> None
+        grant(self, call: Call) -> Answer
+        issue(self) -> dict[str, Any]
+        issued: int
+    basic(user: str, password: str = '') -> Guard
+    bearer(*tokens: str) -> Guard
+    connection(
+        rows: Sequence[Row],
+        first: int,
+        after: str | None = None,
+        *,
+        key: str = 'id',
+    ) -> dict[str, Any]
+    header_key(name: str, *keys: str) -> Guard
+    keyed(rows: Sequence[Row], after: Any, size: int, *, key: str = 'id') -> Page
+    linked(call: Call, page: Page, parameter: str = 'page') -> dict[str, str]
+    numbered(rows: Sequence[Row], number: int, size: int, *, first: int = 1) -> Page
+    offset(rows: Sequence[Row], start: int, size: int) -> Page
+    query_key(name: str, *keys: str) -> Guard
+    serving(api: Api) -> Iterator[Server]
+    unwrap(token: str | None, default: Any = None) -> Any
+    wrap(value: Any) -> str | None
 blocks.tokens
     class Denied(AuthError)
     class Expiring(Secret, Auth)

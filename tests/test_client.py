@@ -117,6 +117,18 @@ async def test_redirects_lead_nowhere_else() -> None:
         assert foreign.requests == []
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("scheme", ["javascript", "MAILTO", "file", "data", "gopher"])
+async def test_redirects_to_other_schemes_are_refused(scheme: str, follow: bool) -> None:
+    """By an error of ours: of some, httpx has none but a ValueError."""
+    away = answer(status="302 Found", headers=(("Location", f"{scheme}:alert(1)"),))
+    with serving({"/": [away]}) as server:
+        async with client(server.url) as api:
+            with pytest.raises(ForeignOrigin, match=f"got one to {scheme}"):
+                await api.get("/", follow_redirects=follow)
+
+
 def test_pages_through_every_fault() -> None:
     """The whole chain against a server that fails in every way: all rows, once, in order."""
 
@@ -301,6 +313,18 @@ async def test_the_environment_is_not_heeded(monkeypatch: pytest.MonkeyPatch) ->
     with serving({"/": [answer()]}) as server:
         async with client(server.url) as api:
             assert (await api.get("/")).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_httpcore_logs_no_headers_of_responses(caplog: pytest.LogCaptureFixture) -> None:
+    """A server may repeat in a link the key it was sent; cookies are in them, too."""
+    caplog.set_level("DEBUG")
+    headers = [*JSON, ("Link", f'</items?key={SECRET}&page=2>; rel="next"')]
+    with serving({"/items": [answer(headers=headers)]}) as server:
+        async with client(server.url, transport=httpx.AsyncHTTPTransport()) as api:
+            assert SECRET in (await api.get("/items")).headers["link"]
+    assert "httpcore" in caplog.text
+    assert SECRET not in caplog.text
 
 
 @pytest.mark.anyio

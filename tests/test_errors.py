@@ -33,6 +33,7 @@ def answered(*, status: int = 500) -> httpx.Response:
         json={"secret": SECRET},
     )
     headers = {"Set-Cookie": SECRET, "X-Request-Id": "r1", "Content-Type": "application/json"}
+    headers |= {"Link": f"</items?key={SECRET}>; rel=next", "Location": f"/items?key={SECRET}"}
     return httpx.Response(status, headers=headers, json={"error": "down"}, request=request)
 
 

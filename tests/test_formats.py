@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import struct
+import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,7 @@ from hypothesis import strategies as st
 
 from blocks.dlt import load
 from blocks.errors import NormalizeError
-from blocks.formats import csv, gunzip, ndjson
+from blocks.formats import csv, gunzip, ndjson, unzip
 from blocks.normalize import Normalizer
 from tests.warehouse import Warehouse
 
@@ -63,6 +68,111 @@ def test_gunzip_inflates_a_bomb_in_small_pieces() -> None:
     assert max(pieces) <= 1 << 20
 
 
+def zipped(files: list[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """An archive of these files."""
+    with zipfile.ZipFile(made := BytesIO(), "w", method) as archive:
+        for name, content in files:
+            archive.writestr(zipfile.ZipInfo(name), content, method)
+    return made.getvalue()
+
+
+def opened(archive: bytes, **options: Any) -> list[tuple[str, bytes]]:
+    """Name and content of the files in it."""
+    return [(name, b"".join(content)) for name, content in unzip([archive], **options)]
+
+
+@given(
+    files=st.lists(
+        st.tuples(st.text("abc/.é", min_size=1, max_size=8), st.binary(max_size=200)),
+        max_size=4,
+        unique_by=lambda file: file[0],
+    ),
+    method=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
+    cuts=CUTS,
+)
+def test_unzip_gives_every_file_in_order(
+    files: list[tuple[str, bytes]], method: int, cuts: list[int]
+) -> None:
+    """Names and contents as they were packed, without the empty entries that stand for folders."""
+    archive = zipped(files, method)
+    found = [(name, b"".join(content)) for name, content in unzip(cut(archive, cuts))]
+    assert found == [(name, content) for name, content in files if content or name[-1] != "/"]
+
+
+@given(data=st.data())
+def test_an_archive_that_was_cut_makes_nothing(data: st.DataObject) -> None:
+    """Wherever it was cut, the error comes before the first file."""
+    archive = zipped([("a.json", b"[1]" * 50), ("b.zip", zipped([("inner", b"x")]))], 0)
+    end = data.draw(st.integers(0, len(archive) - 1))
+    with pytest.raises(NormalizeError, match="expected a zip archive"):
+        next(unzip([archive[:end]]))
+
+
+def test_the_archive_within_a_cut_one_is_not_taken_for_it() -> None:
+    """An archive stored last in another, which ends where that was cut, is refused."""
+    inner = zipped([("inner", b"x")])
+    outer = zipped([("a.json", b"[1]"), ("b.zip", inner)], zipfile.ZIP_STORED)
+    end = outer.index(inner) + len(inner)
+    with pytest.raises(NormalizeError, match="of which a part is one"):
+        next(unzip([outer[:end]]))
+    with pytest.raises(NormalizeError, match="of which a part is one"):
+        next(unzip([outer, b"junk"]))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("change", [1, 4, 0x34, 0x80, 0xFF])
+def test_a_damaged_archive_is_no_other_content(method: int, change: int) -> None:
+    """Wherever one byte is another: an error of ours, or the very content, never less of it."""
+    contents = [b"[1, 2, 3]" * 9, b"[4]"]
+    whole = zipped([("a.json", contents[0]), ("b.json", contents[1])], method)
+    for place in range(len(whole)):
+        archive = bytearray(whole)
+        archive[place] ^= change
+        with suppress(NormalizeError):
+            assert [content for _, content in opened(bytes(archive))] == contents
+
+
+def test_a_file_shorter_than_its_entry_says() -> None:
+    """A size in the directory that the content does not come to is an error."""
+    archive = bytearray(zipped([("a", b"12345")]))
+    place = archive.index(b"PK\1\2") + 24
+    archive[place : place + 4] = struct.pack("<I", 9)
+    with pytest.raises(NormalizeError, match="expected 9 bytes of 'a' in the zip archive, got 5"):
+        opened(bytes(archive))
+
+
+def test_an_encrypted_archive_is_said_to_be_one() -> None:
+    """Not damaged: encrypted."""
+    archive = bytearray(zipped([("a", b"12345")]))
+    archive[archive.index(b"PK\1\2") + 8] |= 1
+    with pytest.raises(NormalizeError, match="got 'a' encrypted"):
+        opened(bytes(archive))
+
+
+def test_only_deflate_is_unpacked() -> None:
+    """Of bzip2 a few bytes may make any size at once; no API was seen to send it."""
+    assert bz2.compress(b"")
+    with pytest.raises(NormalizeError, match="packed by deflate, got 'a' by method 12"):
+        opened(zipped([("a", b"12345")], zipfile.ZIP_BZIP2))
+
+
+def test_a_zip_bomb_is_refused_before_its_first_file() -> None:
+    """What all files together are to make is bounded; a file comes in pieces of 1 MiB at most."""
+    bomb = zipped([("a", bytes(3 << 20)), ("b", bytes(2 << 20))])
+    with pytest.raises(NormalizeError, match=r"at most 5000000 bytes, got one of \d+ that is to"):
+        next(unzip([bomb], largest=5_000_000))
+    pieces = [len(piece) for _, content in unzip([bomb]) for piece in content]
+    assert (sum(pieces), max(pieces)) == (5 << 20, 1 << 20)
+
+
+def test_an_export_of_gzipped_files_in_an_archive() -> None:
+    """Archive, gzip and lines one within the other, as Amplitude sends them."""
+    files = [(f"{hour}.json.gz", gzip.compress(b'{"hour": %d}\n' % hour)) for hour in range(3)]
+    chunks = cut(zipped(files, zipfile.ZIP_STORED), [100])
+    pages = [page for _, content in unzip(chunks) for page in ndjson(gunzip(content))]
+    assert pages == [b'[{"hour": 0}]', b'[{"hour": 1}]', b'[{"hour": 2}]']
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
@@ -102,6 +212,12 @@ def test_csv_types_and_nulls() -> None:
     assert (first["id"], first["price"], first["name"]) == (1, 1.5, "a\nb")
     assert (second["id"], second["price"], second["name"], second["at"]) == (2, None, None, None)
     assert [t.to_pylist() for t in csv([b"a;b\n1;2\n"], delimiter=";")] == [[{"a": 1, "b": 2}]]
+
+
+def test_csv_columns_of_a_given_type() -> None:
+    """Codes written in digits keep their zeros; other columns are found as ever."""
+    (table,) = csv([b"zip,count\n01234,7\n"], types={"zip": pa.string()})
+    assert table.to_pylist() == [{"zip": "01234", "count": 7}]
 
 
 def test_csv_that_changes_its_mind() -> None:
