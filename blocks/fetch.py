@@ -18,13 +18,13 @@ from blocks.errors import (
     AuthError,
     BodyError,
     ConfigError,
-    PagingError,
+    Overflow,
     PagingLoop,
     ResponseError,
     StatusError,
     where,
 )
-from blocks.guards import Countable, Moved, Rows, Sent
+from blocks.guards import Arrays, Countable, Moved, Rows, Sent, Shrunk
 from blocks.outcomes import accept
 
 __all__ = ["check", "gather", "pages"]
@@ -43,7 +43,9 @@ async def pages(
 
     Every one has been read and passed `check`. It never ends early in silence: a request like one
     sent before (method, URL, body) raises `PagingLoop`, as does a numbered page with the very rows
-    of the page before; more than `at_most` pages `PagingError`. Iterate with `async for`, or from
+    of the page before; more than `at_most` pages `PagingError`, as does a total that becomes
+    smaller, for then rows have moved past the next page; and anything else where pages have been
+    arrays `BodyError`. Iterate with `async for`, or from
     plain code through `blocks.network.prefetch`.
 
     Where an API answers the request after the last page with an error, `past` is true of that
@@ -67,10 +69,11 @@ async def pages(
     """
     following: httpx.Request | None = request
     response: httpx.Response | None = None
-    sent, rows, number = Sent(), Rows(paginator), 0
+    sent, number = Sent(), 0
+    guards = Arrays(), Rows(paginator), Shrunk(paginator)
     while following is not None:
         if at_most is not None and number >= at_most:
-            raise PagingError(f"expected at most {at_most} pages, got a next one", response)
+            raise Overflow(f"expected at most {at_most} pages, got a next one", response)
         if await sent.before(following, response):
             message = f"next page, number {number + 1}, repeats a request already sent"
             raise PagingLoop(f"{message}: {where(following)}", response)
@@ -85,7 +88,8 @@ async def pages(
                 raise
             continue
         response, number = found, number + 1
-        rows.check(response)
+        for guard in guards:
+            guard.check(response)
         _tell(response, number)
         yield response
         following = paginator(response)
@@ -118,10 +122,11 @@ async def gather(
     reason: BaseException | None = None
     async with anyio.create_task_group() as tasks:
         try:
-            rows, moved = Rows(paginator), Moved(paginator)
+            arrays, rows, moved = Arrays(), Rows(paginator), Moved(paginator)
             window = _Window(client, at_once, _limited(paginator, first, at_most))
             page: httpx.Response | None = first
             while page is not None:
+                arrays.check(page)
                 rows.check(page)
                 for ahead in window.open():
                     tasks.start_soon(window.fetch, ahead)
@@ -176,7 +181,7 @@ def _limited(
 ) -> Iterator[httpx.Request]:
     for number, request in enumerate(paginator.rest(first), 2):
         if at_most is not None and number > at_most:
-            raise PagingError(f"expected at most {at_most} pages, got a next one", first)
+            raise Overflow(f"expected at most {at_most} pages, got a next one", first)
         yield request
 
 

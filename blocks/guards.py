@@ -13,9 +13,9 @@ from typing import Protocol, runtime_checkable
 
 import httpx
 
-from blocks.errors import PagingError, PagingLoop
+from blocks.errors import BodyError, ConfigError, PagingError, PagingLoop
 
-__all__ = ["Countable", "Moved", "Numbered", "Rows", "Sent"]
+__all__ = ["Arrays", "Countable", "Moved", "Numbered", "Rows", "Sent", "Shrunk"]
 
 
 @runtime_checkable
@@ -27,6 +27,7 @@ class Numbered(Protocol):
         ...
 
 
+@runtime_checkable
 class Countable(Protocol):
     """A paginator that knows the requests of all pages from one, as `blocks.stops.Until` may."""
 
@@ -95,6 +96,24 @@ class Rows:
         self._rows = rows
 
 
+class Arrays:
+    """Whether pages that began as arrays go on as arrays.
+
+    An array has no room for what went wrong, so that an API tells it in an object instead, some
+    with status 200, which a normalizer would take for one more record.
+    """
+
+    def __init__(self) -> None:
+        self._expected = False
+
+    def check(self, page: httpx.Response) -> None:
+        """Raise `BodyError` if `page` is no array, and one before was."""
+        start = page.content[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        if self._expected and start != b"[":
+            raise BodyError("expected an array as on the pages before, got other JSON", page)
+        self._expected = start == b"["
+
+
 class Moved:
     """Whether pages that were asked for beforehand still fit together."""
 
@@ -115,6 +134,33 @@ class Moved:
         if not self._paginator.follows(page, planned):
             message = "expected this page to end where the next begins"
             raise PagingError(f"{message}: rows moved while they were read", page)
+
+
+class Shrunk:
+    """Whether a total that pages tell has become smaller.
+
+    Then rows were deleted meanwhile, and those after them moved up, past where the next page
+    begins. One that grows is no reason to stop: rows at the end are read, and those further in
+    front at worst bring others a second time.
+    """
+
+    def __init__(self, paginator: object) -> None:
+        self._paginator = paginator if isinstance(paginator, Countable) else None
+        self._total = 0
+
+    def check(self, page: httpx.Response) -> None:
+        """Raise `PagingError` if the total of `page` is less than that of a page before."""
+        if self._paginator is None:
+            return
+        try:
+            total = self._paginator.total(page)
+        except ConfigError:  # it ends by something else
+            self._paginator = None
+            return
+        if total < self._total:
+            message = f"expected a total of {self._total} as on the pages before, got {total}"
+            raise PagingError(f"{message}: rows moved while they were read", page)
+        self._total = total
 
 
 async def _mark(request: httpx.Request, previous: httpx.Response | None) -> bytes:

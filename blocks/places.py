@@ -34,6 +34,7 @@ __all__ = [
     "records",
     "sent",
     "truth",
+    "values",
     "whole",
 ]
 
@@ -122,6 +123,16 @@ def records(response: httpx.Response, place: Records) -> tuple[int, bytes]:
             return rows, text
     got = kind(_json(response, peek, path)) if text != b"null" else "null"
     raise BodyError(f"expected an array of records at {path!r}, got {got}", response)
+
+
+def values(response: httpx.Response, place: Records, key: Path) -> list[Any]:
+    """What each record has at `key`; `None` where it has nothing there.
+
+    >>> values(httpx.Response(200, json={"items": [{"id": 1}, {}]}), "items", "id")
+    [1, None]
+    """
+    rows = msgspec.json.decode(records(response, place)[1], type=list[msgspec.Raw])
+    return [peek(bytes(row), key) for row in rows]
 
 
 def whole(response: httpx.Response, source: Source) -> int:

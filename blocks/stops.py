@@ -9,6 +9,7 @@ A stop is any callable `(httpx.Response) -> bool`. `Until` sets it over any pagi
 | how many pages there are | `Until(PageNumber(records="data"), TotalPages("meta.pages"))` |
 | how many rows, in pages | `Until(PageNumber(records="data"), TotalPages("total", size=50))` |
 | how many rows, by offset | `Until(Offset(100, records="data"), TotalRows("total"))` |
+| nothing, newest first | `Until(LinkHeader(), Older("updated_at", records="", than=seen.since))` |
 
 An API that answers the request after the last page with an error is for `past` of
 `blocks.fetch.pages`, as that answer is no page.
@@ -23,10 +24,12 @@ from typing import TypeAlias
 import httpx
 
 from blocks.errors import ConfigError, PagingError
+from blocks.json import Path
+from blocks.kinds import Kind, kind_for
 from blocks.paginators import Offset, PageNumber, Paginator
-from blocks.places import Records, Source, records, truth, whole
+from blocks.places import Records, Source, records, truth, values, whole
 
-__all__ = ["Empty", "Flag", "Stop", "TotalPages", "TotalRows", "Until"]
+__all__ = ["Empty", "Flag", "Older", "Stop", "TotalPages", "TotalRows", "Until"]
 
 Stop: TypeAlias = Callable[[httpx.Response], bool]
 
@@ -63,6 +66,40 @@ class Flag:
     def __call__(self, response: httpx.Response) -> bool:
         """Whether `response` is the last page."""
         return truth(response, self.source) is self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """All records of a page are older than `than` by their value at `key`.
+
+    For lists sorted newest first that no parameter cuts off: what a cursor has is not read again.
+    Values are compared as points of `kind` (that of `than`, if not given), so their precision and
+    offset do not matter. One record that is not older, or has no value, is reason to go on: records
+    may lie out of order by up to a page. So is an empty page.
+
+    The end of the list is an end as well, and the only one in a first run. A cursor over such a
+    list is at its final value after the first page. That is safe in `blocks.dlt`, which commits a
+    state with all rows of the run or not at all; elsewhere keep it until all pages are through.
+
+    >>> page = httpx.Response(200, json=[{"at": "2024-05-01T12:00:00.5+02:00"}])
+    >>> Older("at", records="", than="2024-05-01T10:00:00Z")(page)
+    False
+    >>> Older("at", records="", than="2024-05-01T10:00:01Z")(page)
+    True
+    """
+
+    key: Path
+    _: KW_ONLY
+    records: Records
+    than: str | int
+    kind: Kind | None = None
+
+    def __call__(self, response: httpx.Response) -> bool:
+        """Whether no page after `response` has anything new."""
+        kind = self.kind or kind_for(self.than)
+        bound = kind.read(self.than)
+        found = values(response, self.records, self.key)
+        return bool(found) and all(each is not None and kind.read(each) < bound for each in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +159,7 @@ class Until:
     """The pages of `paginator` up to the one of which `stop` says that it is the last.
 
     `stop` alone decides: where it says there are more and `paginator` finds none, that is an error.
+    `Older` is another end beside that of the list itself.
     With a total it also knows all requests beforehand, for `blocks.fetch.gather`.
 
     >>> paginator = Until(PageNumber(records="data"), TotalPages("pages"))
@@ -153,7 +191,7 @@ class Until:
         if self.stop(response):
             return None
         following = self.paginator(response)
-        if following is None:
+        if following is None and not isinstance(self.stop, Older):
             message = f"expected a next page, as {self.stop!r} is not reached, got none"
             raise PagingError(message, response)
         return following

@@ -109,6 +109,21 @@ blocks.bodies
         async handle_async_request(self, request: httpx.Request) -> httpx.Response
     content(response: httpx.Response) -> bytes
     async read(response: httpx.Response, largest: int = 268435456) -> None
+blocks.calendars
+    Every
+    following(every: Every, zone: str) -> Callable[[Point], Point]
+blocks.caps
+    class Capped
+        __init__(
+            paginator: Paginator,
+            restart: Callable[[str | int], httpx.Request],
+            *,
+            key: Path,
+            records: Records,
+            at: int,
+            order: Kind | None = None,
+        )
+        __call__(self, response: httpx.Response) -> httpx.Request | None
 blocks.client
     class SameOrigin(AsyncBaseTransport)
         __init__(transport: httpx.AsyncBaseTransport, origin: str)
@@ -145,14 +160,68 @@ blocks.credentials
         __init__(calls: int, refused: int, left: Mapping[str, int])
 blocks.cursors
     class Cursor
-        __init__(column: str, *, start: str | int, state: MutableMapping[str, Any])
-        observe(self, table: pa.Table) -> None
+        __init__(
+            column: str,
+            *,
+            start: Any,
+            state: MutableMapping[str, Any],
+            until: Any = None,
+            kind: Kind | None = None,
+            lookback: timedelta | int | None = None,
+            missing: Missing = 'keep',
+        )
+        after: Any
+        complete(self) -> None
+        counts: dict[str, int]
+        mark: Any
+        observe(self, found: Any) -> None
         since: Any
+        stale(self, retention: timedelta, now: datetime) -> bool
+        through: Any
+        until: Any
+        within(self, table: pa.Table) -> pa.Array
+    Missing
+blocks.deletes
+    class Keys
+        __init__(*columns: str)
+        add(self, keys: Iterable[Any]) -> None
+        observe(self, table: pa.Table) -> None
+        table: pa.Table
+    flag(column: str = 'deleted') -> dict[str, dict[str, Any]]
+    tombstones(
+        pages: Iterable[httpx.Response],
+        key: str | Mapping[str, Path] = 'id',
+        *,
+        records: Records = '',
+        flag: str = 'deleted',
+    ) -> Iterator[list[dict[str, Any]]]
+    vanished(known: pa.Table, listed: pa.Table, *, most: float = 0.2) -> pa.Table
 blocks.dlt
     class Observer(Protocol)
         __init__(*args, **kwargs)
         observe(self, table: pa.Table, /) -> None
-    cursor(column: str, *, start: str | int) -> Cursor
+    counted(items: Iterable[T]) -> Iterator[T]
+    cursor(
+        column: str,
+        *,
+        start: Any,
+        end: Any = None,
+        kind: Kind | None = None,
+        lookback: timedelta | int | None = None,
+        lag: timedelta | None = None,
+        missing: Missing = 'keep',
+    ) -> Cursor
+    intervals(
+        name: str,
+        *,
+        start: Any,
+        end: Any = None,
+        kind: Kind | None = None,
+        lookback: timedelta | int | None = None,
+        lag: timedelta | None = None,
+        clock: Callable[[], datetime] = <lambda>,
+    ) -> Intervals
+    known(*columns: str, table: str | None = None) -> pa.Table
     load(
         pages: Page | Iterable[Body],
         cursor: Observer | None = None,
@@ -162,6 +231,17 @@ blocks.dlt
         rows: int = 5000,
         where: Where | None = None,
     ) -> Iterator[Any]
+    partitions(
+        column: str,
+        *,
+        start: Any,
+        end: Any = None,
+        key: str | None = None,
+        lag: timedelta | None = None,
+        most: int = 10000,
+        **options: Unpack[Options],
+    ) -> Partitions
+    raise_on_gaps(pipeline: dlt.Pipeline) -> None
 blocks.downloads
     async download(
         client: httpx.AsyncClient,
@@ -325,6 +405,9 @@ blocks.graphql
     reads(request: httpx.Request) -> bool
     wait(response: httpx.Response) -> float | None
 blocks.guards
+    class Arrays
+        __init__()
+        check(self, page: httpx.Response) -> None
     class Countable(Protocol)
         __init__(*args, **kwargs)
         follows(self, response: httpx.Response, request: httpx.Request | None) -> bool
@@ -342,9 +425,48 @@ blocks.guards
     class Sent
         __init__(recent: int = 65536)
         async before(self, request: httpx.Request, previous: httpx.Response | None) -> bool
+    class Shrunk
+        __init__(paginator: object)
+        check(self, page: httpx.Response) -> None
 blocks.headers
     http_date(text: str, now: datetime) -> datetime | None
     retry_after(response: httpx.Response, now: datetime) -> float | None
+blocks.instants
+    each(
+        column: pa.ChunkedArray,
+        read: Callable[[Any], Any],
+        kind: pa.DataType,
+    ) -> pa.ChunkedArray
+    floor(point: datetime, step: timedelta, zone: str) -> datetime
+    instant(value: Any, zone: str) -> datetime
+    instants(column: pa.ChunkedArray, zone: str, *, local: bool = False) -> pa.ChunkedArray
+    midnight(day: date, zone: str) -> datetime
+    unambiguous(point: datetime, zone: str) -> datetime
+    zone_of(name: str) -> tzinfo
+blocks.intervals
+    class Interval
+        __init__(start: Point, end: Point, kind: Kind = <factory>)
+        after: str | int
+        halves(self) -> tuple[Interval, ...]
+        length: Any
+        since: str | int
+        through: str | int
+        until: str | int
+    class Intervals
+        __init__(
+            name: str,
+            *,
+            start: Any,
+            end: Any,
+            state: MutableMapping[str, Any],
+            kind: Kind | None = None,
+            lookback: timedelta | int | None = None,
+        )
+        add(self, interval: Interval) -> None
+        done: list[Interval]
+        gaps(self) -> list[Interval]
+        todo(self, every: Every | None = None) -> list[Interval]
+    unread(state: Mapping[str, Any]) -> dict[str, list[Interval]]
 blocks.jobs
     class Codes
         __init__(waiting: Collection[int])
@@ -382,6 +504,73 @@ blocks.json
     loads(body: bytes) -> Any
     peek(body: bytes, path: Path) -> Any
     raw(body: bytes, path: Path) -> bytes | None
+blocks.kinds
+    class Dates
+        __init__(zone: str = 'UTC')
+        back(self, point: datetime, steps: int = 1) -> datetime
+        floor(self, point: datetime) -> datetime
+        points(self, column: pa.ChunkedArray) -> pa.ChunkedArray
+        read(self, value: Any) -> datetime
+        write(self, point: datetime) -> str
+    class Epoch
+        __init__(unit: Literal['s', 'ms', 'us'])
+        back(self, point: datetime, steps: int = 1) -> datetime
+        floor(self, point: datetime) -> datetime
+        points(self, column: pa.ChunkedArray) -> pa.ChunkedArray
+        read(self, value: Any) -> datetime
+        step: timedelta
+        write(self, point: datetime) -> int
+    class Integers
+        __init__(unique: bool = False)
+        back(self, point: int, steps: int = 1) -> int
+        floor(self, point: int) -> int
+        points(self, column: pa.ChunkedArray) -> pa.ChunkedArray
+        read(self, value: Any) -> int
+        write(self, point: int) -> int
+    class Kind(Protocol)
+        __init__(*args, **kwargs)
+        back(self, point: Point, steps: int = 1) -> Point
+        floor(self, point: Point) -> Point
+        points(self, column: pa.ChunkedArray) -> pa.ChunkedArray
+        read(self, value: Any) -> Point
+        step: Any
+        unique: bool
+        write(self, point: Point) -> str | int
+    class Pattern
+        __init__(
+            format: str,
+            *,
+            zone: str = 'UTC',
+            step: timedelta = datetime.timedelta(0),
+        )
+        back(self, point: datetime, steps: int = 1) -> datetime
+        floor(self, point: datetime) -> datetime
+        points(self, column: pa.ChunkedArray) -> pa.ChunkedArray
+        read(self, value: Any) -> datetime
+        write(self, point: datetime) -> str
+    class Point
+    class Texts
+        __init__(unique: bool = False)
+        back(self, point: str, steps: int = 1) -> str
+        floor(self, point: str) -> str
+        points(self, column: pa.ChunkedArray) -> pa.ChunkedArray
+        read(self, value: Any) -> str
+        write(self, point: str) -> str
+    class Times
+        __init__(
+            step: timedelta = datetime.timedelta(microseconds=1),
+            *,
+            zone: str = 'UTC',
+        )
+        back(self, point: datetime, steps: int = 1) -> datetime
+        floor(self, point: datetime) -> datetime
+        points(self, column: pa.ChunkedArray) -> pa.ChunkedArray
+        read(self, value: Any) -> datetime
+        write(self, point: datetime) -> str
+    bound(value: Any, kind: Kind) -> Point
+    kind_for(start: Any) -> Kind
+    pack(point: Point) -> str | int
+    unpack(kept: str | int, kind: Kind | None = None) -> Point
 blocks.ledger
     class Ledger
         __init__(
@@ -544,6 +733,21 @@ blocks.paginators
         *,
         keep: Collection[str] | None = None,
     ) -> httpx.Request
+blocks.partitions
+    class Options(dict)
+    class Partitions
+        __init__(
+            column: str,
+            *,
+            start: Any,
+            state: MutableMapping[str, Any],
+            until: Any = None,
+            key: str | None = None,
+            most: int = 10000,
+            **options: Unpack[Options],
+        )
+        observe(self, table: pa.Table) -> None
+        of(self, key: str | int) -> Cursor
 blocks.parts
     LONG
     class Part
@@ -595,6 +799,7 @@ blocks.places
     records(response: httpx.Response, place: Records) -> tuple[int, bytes]
     sent(request: httpx.Request, target: Target, default: int) -> int
     truth(response: httpx.Response, source: Source) -> bool
+    values(response: httpx.Response, place: Records, key: Path) -> list[Any]
     whole(response: httpx.Response, source: Source) -> int
 blocks.pools
     class Limits(Limit)
@@ -772,6 +977,15 @@ blocks.stops
     class Flag
         __init__(source: Source, *, last: bool = False)
         __call__(self, response: httpx.Response) -> bool
+    class Older
+        __init__(
+            key: Path,
+            *,
+            records: Records,
+            than: str | int,
+            kind: Kind | None = None,
+        )
+        __call__(self, response: httpx.Response) -> bool
     Stop
     class TotalPages
         __init__(source: Source, *, size: int | None = None)
@@ -930,6 +1144,17 @@ blocks.waiting
     async enter(parts: Sequence[Part], request: httpx.Request | None = None) -> None
     leave(parts: Sequence[Part]) -> None
     reserve(parts: Sequence[Part], request: httpx.Request | None, now: float) -> float
+blocks.windows
+    narrow(error: Exception) -> bool
+    async windows(
+        fetch: Callable[[Interval], AsyncIterable[httpx.Response]],
+        ranges: Iterable[Interval],
+        *,
+        at_once: int = 4,
+        least: timedelta | int | None = None,
+        narrow: Callable[[Exception], bool] = narrow,
+        strict: bool = False,
+    ) -> AsyncIterator[tuple[Interval, list[httpx.Response]]]
 """
 
 

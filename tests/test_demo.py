@@ -18,8 +18,9 @@ import httpx
 import pytest
 
 from blocks.demo.records import REPOSITORY, generate
-from blocks.demo.run import Progress, run
+from blocks.demo.run import Steps, Ticker, run
 from blocks.demo.server import Api, Server, Settings, serving
+from blocks.events import Page, Retried, Sent
 
 ISSUES = f"/repos/{REPOSITORY}/issues"
 ASCENDING = {"state": "all", "sort": "updated", "direction": "asc", "per_page": "100"}
@@ -287,17 +288,29 @@ def test_a_run_that_misses_rows_is_a_failure(
     assert "the server has {'issues': 65" in capsys.readouterr().err
 
 
-def test_progress_counts_the_root_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """While the root table is extracted its rows are told, those of other tables and steps not."""
-    progress = Progress(every=0)
-    progress.on_start_trace_step(None, "extract", None)
-    progress.update("issues", 5_000)
-    progress.update("issues__labels", 7_000)
-    progress.update("issues", 5_000)
-    progress.on_start_trace_step(None, "normalize", None)
-    progress.update("issues", 10_000)
-    lines = ["extract ...", "5,000 issues", "10,000 issues", "normalize ..."]
-    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == lines
+def test_rows_are_counted_while_the_root_table_is_extracted() -> None:
+    """Rows of other tables and of other steps do not count."""
+    steps = Steps()
+    steps.on_start_trace_step(None, "extract", None)
+    steps.update("issues", 5_000)
+    steps.update("issues__labels", 7_000)
+    steps.update("issues", 5_000)
+    steps.on_start_trace_step(None, "normalize", None)
+    steps.update("issues", 10_000)
+    assert steps.run.fetched == 10_000
+
+
+def test_progress_is_what_the_blocks_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    """Pages are told now and then, with how much they were together; a wait at once."""
+    for every in (0, 1000):
+        ticker = Ticker(every)
+        ticker(Page("GET api/issues", 1, 500_000))
+        ticker(Retried("GET api/issues", 1, "429", 1.5))
+        ticker(Sent("GET api/issues"))
+        ticker(Page("GET api/issues", 2, 500_000))
+    lines = ["1 pages, 0.5 MB", "again in 1.5 s, after 429", "2 pages, 1.0 MB"]
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert printed == [*lines, lines[1]]
 
 
 def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.errors import PagingError, PagingLoop
-from blocks.guards import Moved, Numbered, Rows, Sent
+from blocks.errors import BodyError, PagingError, PagingLoop
+from blocks.guards import Arrays, Moved, Numbered, Rows, Sent, Shrunk
 from blocks.paginators import NextToken, Offset, PageNumber
 from blocks.places import Header, put
-from blocks.stops import TotalPages, TotalRows, Until
+from blocks.stops import Flag, TotalPages, TotalRows, Until
 
 URL = "https://api.example.com/items"
 
@@ -142,3 +142,35 @@ def test_a_page_that_ends_elsewhere_is_an_error(planned: httpx.Request | None) -
     guard = Moved(Until(Offset(2, records="data"), TotalRows("n")))
     with pytest.raises(PagingError, match="expected this page to end where the next begins"):
         guard.check(page({"data": [1], "n": 4}), planned)
+
+
+def test_an_error_in_the_place_of_an_array_is_no_page() -> None:
+    """Arrays stay arrays; pages that are objects may begin with any, as may the first."""
+
+    def page(body: bytes) -> httpx.Response:
+        return httpx.Response(200, content=body, request=get(1))
+
+    arrays = Arrays()
+    for body in (b'{"error": "none of ours to tell"}', b"[1]", b" []", b"\xef\xbb\xbf[2]"):
+        arrays.check(page(body))
+    with pytest.raises(BodyError, match="expected an array as on the pages before"):
+        arrays.check(page(b'{"error": "try again"}'))
+
+
+def test_a_total_that_shrinks_is_an_error() -> None:
+    """Rows have moved up, some past the next page; one that grows hides nothing."""
+
+    def page(total: int) -> httpx.Response:
+        return httpx.Response(200, json={"data": [1], "n": total, "more": True}, request=get(1))
+
+    shrunk = Shrunk(Until(Offset(1, records="data"), TotalRows("n")))
+    for total in (10, 10, 12):
+        shrunk.check(page(total))
+    with pytest.raises(
+        PagingError, match="a total of 12 as on the pages before, got 11: rows moved"
+    ):
+        shrunk.check(page(11))
+    for other in (PageNumber(records="data"), Until(PageNumber(records="data"), Flag("more"))):
+        silent = Shrunk(other)
+        for total in (3, 2, 1):
+            silent.check(page(total))

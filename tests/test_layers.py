@@ -65,7 +65,16 @@ ALLOWED: dict[str, set[str]] = {
         *("blocks.errors", "blocks.json", "blocks.links", "blocks.places", "blocks.requests"),
         "httpx",
     },
-    "blocks.stops": {"blocks.errors", "blocks.paginators", "blocks.places", "httpx"},
+    # A page is older than a cursor by the cursor's kind of values.
+    "blocks.stops": {
+        *("blocks.errors", "blocks.json", "blocks.kinds", "blocks.paginators", "blocks.places"),
+        "httpx",
+    },
+    # A search that shows so many rows is begun again at a value of the last.
+    "blocks.caps": {
+        *("blocks.errors", "blocks.json", "blocks.kinds", "blocks.paginators", "blocks.places"),
+        "httpx",
+    },
     # A paginator, and a rule for what counts as an error.
     "blocks.graphql": {
         *("blocks.errors", "blocks.json", "blocks.outcomes", "blocks.paginators"),
@@ -139,15 +148,28 @@ ALLOWED: dict[str, set[str]] = {
     # The blocks that understand. A cursor imports pyarrow when it is given a table, not before.
     "blocks.formats": {"blocks.errors", "pyarrow"},
     "blocks.fields": {"blocks.errors", "pyarrow"},
-    "blocks.cursors": {"blocks.errors", "pyarrow"},
+    "blocks.deletes": {"blocks.errors", "blocks.json", "blocks.places", "httpx", "pyarrow"},
+    # What remembers, from small to large: instants, the values APIs write, ranges of them, how far
+    # one was read; for each parent; and the gaps of a range, which windows fill.
+    "blocks.instants": {"blocks.errors", "pyarrow"},
+    "blocks.kinds": {"blocks.errors", "blocks.instants", "pyarrow"},
+    "blocks.cursors": {"blocks.errors", "blocks.kinds", "pyarrow"},
+    "blocks.partitions": {"blocks.cursors", "blocks.errors", "blocks.kinds", "pyarrow"},
+    "blocks.calendars": {"blocks.errors", "blocks.instants", "blocks.kinds"},
+    "blocks.intervals": {"blocks.calendars", "blocks.errors", "blocks.kinds"},
+    "blocks.windows": {
+        *("blocks.errors", "blocks.events", "blocks.intervals", "blocks.outcomes"),
+        *("anyio", "httpx"),
+    },
     "blocks.normalize": {"blocks.errors", "blocks.json", "msgspec", "pyarrow"},
     # Asks dlt for the names and types it would give.
     "blocks.normalize.dialect": {"blocks.errors", "dlt", "pyarrow"},
     "blocks.normalize.values": {"blocks.errors", "dlt", "pendulum"},
     # On top, the binding to dlt.
     "blocks.dlt": {
-        *("blocks.cursors", "blocks.errors", "blocks.events", "blocks.json", "blocks.normalize"),
-        *("blocks.normalize.dialect", "dlt", "httpx", "pyarrow"),
+        *("blocks.cursors", "blocks.errors", "blocks.events", "blocks.intervals", "blocks.json"),
+        *("blocks.kinds", "blocks.normalize", "blocks.normalize.dialect", "blocks.partitions"),
+        *("dlt", "httpx", "pyarrow"),
     },
     "blocks.fast": {"blocks.dlt", "dlt"},
     # Replicas of APIs for tests of sources. Trials name dlt's types only.
@@ -155,7 +177,7 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.testing.trials": {"dlt"},
     "blocks.testing.fixtures": {"dlt", "duckdb", "pytest"},
     # Applications: nothing imports them. The demo plays the user of dlt and DuckDB.
-    "blocks.demo": {"dlt", "duckdb", "httpx", "orjson", "uvicorn"},
+    "blocks.demo": {"blocks.events", "dlt", "duckdb", "httpx", "orjson", "uvicorn"},
     "blocks.__main__": {"blocks.demo"},
 }
 

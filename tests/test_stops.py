@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.errors import BodyError, ConfigError, PagingError
-from blocks.paginators import Keyset, NextToken, Offset, PageNumber, Paginator
+from blocks.errors import BodyError, ConfigError, CursorError, PagingError
+from blocks.kinds import Epoch
+from blocks.paginators import Keyset, LinkHeader, NextToken, Offset, PageNumber, Paginator
 from blocks.places import Header, OrNull
-from blocks.stops import Empty, Flag, TotalPages, TotalRows, Until
+from blocks.stops import Empty, Flag, Older, TotalPages, TotalRows, Until
 
 URL = "https://api.example.com/items"
 
@@ -52,6 +53,7 @@ ALL = [
     Until(PageNumber(), TotalPages("meta.pages")),
     Until(PageNumber(records=OrNull("data")), TotalPages(Header("X-Total"), size=50)),
     Until(Offset(100), TotalRows(["@odata.count"])),
+    Until(LinkHeader(), Older("at", records="", than="2024-01-01")),
 ]
 
 
@@ -264,3 +266,73 @@ def test_rows_show_what_repeats() -> None:
         == json.dumps([1, 2], separators=(",", ":")).encode()
     )
     assert Until(NextToken("cursor", "c"), Empty("data")).rows(page(body)) is None
+
+
+@pytest.mark.parametrize(
+    ("times", "last"),
+    [
+        (["2024-05-01T09:59:59Z"], True),
+        (["2024-05-01T10:00:00Z"], False),
+        (["2024-05-01T10:00:00.000Z", "2024-05-01T09:59:59.9Z"], False),
+        (["2024-05-01T09:59:59.999999Z", "2024-05-01T11:59:59+02:00"], True),
+        (["2024-05-01T05:30:00-04:30", "2024-04-30"], False),
+        (["2024-04-30T09:00:00Z", "2024-05-01T10:00:00.001Z", "2024-04-30T08:00:00Z"], False),
+        (["2024-04-30T09:00:00Z", None], False),
+        ([None], False),
+        ([], False),
+    ],
+)
+def test_a_page_of_older_records_alone_is_the_last(times: list[str | None], last: bool) -> None:
+    """As instants, not as texts; a newer record, one without a value or none at all go on."""
+    stop = Older("meta.at", records="items", than="2024-05-01T12:00:00+02:00")
+    assert stop(page({"items": [{"meta": {"at": at}} for at in times]})) is last
+
+
+def test_older_reads_what_its_kind_says() -> None:
+    """Where `than` alone does not tell what the values are; others are errors."""
+    stop = Older("at", records="", than=1714557600, kind=Epoch("s"))
+    assert stop(page([{"at": 1714557599}])) is True
+    assert stop(page([{"at": "1714557599.5"}, {"at": 1714557600}])) is False
+    with pytest.raises(CursorError, match="yesterday"):
+        stop(page([{"at": "yesterday"}]))
+
+
+@given(
+    st.lists(st.integers(0, 50), max_size=40),
+    st.integers(0, 50),
+    st.integers(1, 7),
+    st.integers(0, 6),
+)
+def test_newest_first_finds_all_that_is_new(
+    ids: list[int], than: int, size: int, shift: int
+) -> None:
+    """And little more, though records lie out of order by up to a page."""
+    rows = sorted(ids, reverse=True)
+    swapped = min(shift, size - 1)
+    rows = [row for at in range(0, len(rows), size) for row in moved(rows[at : at + size], swapped)]
+
+    def answer(request: httpx.Request) -> Any:
+        at = number(request, "page", 1) - 1
+        return {"data": [{"id": row} for row in rows[at * size : (at + 1) * size]]}
+
+    paginator = Until(PageNumber(records="data"), Older("id", records="data", than=than))
+    seen = [row["id"] for _, body in walk(answer, paginator) for row in body["data"]]
+    assert [row for row in seen if row >= than] == [row for row in rows if row >= than]
+    assert sum(row < than for row in seen) < 2 * size
+
+
+def moved(rows: list[int], by: int) -> list[int]:
+    """The rows, begun elsewhere."""
+    return rows[by:] + rows[:by]
+
+
+def test_newest_first_ends_where_the_list_does() -> None:
+    """In a first run nothing is old; the end that the list itself tells is one."""
+    paginator = Until(NextToken("next", "cursor"), Older("id", records="data", than=0))
+    assert paginator(page({"data": [{"id": 7}], "next": "c2"})) is not None
+    assert paginator(page({"data": [{"id": 7}], "next": None})) is None
+    inner = Until(PageNumber(records=None), Flag("more"))
+    paginator = Until(inner, Older("id", records="data", than=5))
+    assert paginator(page({"data": [{"id": 7}], "more": True})) is not None
+    assert paginator(page({"data": [{"id": 4}], "more": True})) is None
+    assert paginator(page({"data": [{"id": 7}], "more": False})) is None

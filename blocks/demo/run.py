@@ -19,6 +19,7 @@ import duckdb
 from dlt.common.runtime.collector import NullCollector
 
 from blocks.demo.server import Server, Settings, serving
+from blocks.events import Event, Page, Retried, listen
 
 __all__ = ["recipe", "run"]
 
@@ -43,20 +44,18 @@ class Run:
     rows: dict[str, int] = field(default_factory=dict)
 
 
-class Progress(NullCollector):
-    """A line when a step starts and `every` so many seconds of extract; measures each step."""
+class Steps(NullCollector):
+    """A line when a step starts; measures each step."""
 
-    def __init__(self, every: float = 1.0) -> None:
+    def __init__(self) -> None:
         self.run = Run()
-        self._every = every
-        self._last = 0.0
         self._started = (0.0, 0.0)
         self._step = ""
 
     def on_start_trace_step(self, trace: Any, step: str, pipeline: Any) -> None:
         """Say which step starts."""
         if step in STEPS:
-            self._step, self._last = step, time.monotonic()
+            self._step = step
             self._started = (time.perf_counter(), time.process_time())
             print(f"  {step} ...", flush=True)
 
@@ -73,9 +72,27 @@ class Progress(NullCollector):
         """Count the rows of the root table while they are extracted."""
         if self._step == "extract" and name == TABLES[0]:
             self.run.fetched += inc
-            if time.monotonic() - self._last >= self._every:
-                self._last = time.monotonic()
-                print(f"    {self.run.fetched:,} issues", flush=True)
+
+
+class Ticker:
+    """A listener that says how far the pages are, `every` so many seconds, and how waits end."""
+
+    def __init__(self, every: float = 1.0) -> None:
+        self._every = every
+        self._last = time.monotonic()
+        self._pages = self._bytes = 0
+
+    def __call__(self, event: Event) -> None:
+        """Print a line for `event`, or keep it for a later one."""
+        match event:
+            case Page():
+                self._pages += 1
+                self._bytes += event.size
+                if time.monotonic() - self._last >= self._every:
+                    self._last = time.monotonic()
+                    print(f"    {self._pages:,} pages, {self._bytes / 1e6:,.1f} MB", flush=True)
+            case Retried():
+                print(f"    again in {event.wait:.1f} s, after {event.reason}", flush=True)
 
 
 def run(records: int, seed: int, folder: Path) -> bool:
@@ -113,7 +130,7 @@ def run(records: int, seed: int, folder: Path) -> bool:
 def _load(server: Server, folder: Path) -> Run:
     """Run the recipe as its user would: a new pipeline object that finds its state in `folder`."""
     before = server.counts()
-    progress = Progress()
+    progress = Steps()
     pipeline = dlt.pipeline(
         "blocks_demo",
         pipelines_dir=str(folder / "pipelines"),
@@ -122,7 +139,11 @@ def _load(server: Server, folder: Path) -> Run:
         progress=progress,
     )
     source = recipe()(repo=server.repository, base_url=server.url, token=server.token)
-    pipeline.run(source)
+    stop = listen(Ticker())
+    try:
+        pipeline.run(source)
+    finally:
+        stop()
     run = progress.run
     run.served = {name: count - before[name] for name, count in server.counts().items()}
     run.rows = {table: _query(folder, f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}

@@ -1,8 +1,6 @@
-"""dlt: what binds the blocks to a dlt resource, a cursor to its state and pages to its tables.
+"""Loading: Arrow tables into a dlt extract, as if dlt's own normalizer had made them.
 
-`load` hands Arrow tables to dlt, nested ones included, and leaves in dlt's schema what its own
-normalizer would have left there. It uses parts of dlt that are not public, in this module and
-in `blocks.normalize.dialect` only; the tested versions are pinned in `pyproject.toml`.
+Nested tables are among them, and dlt's schema is left as its own normalizer would have left it.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import dlt
 import httpx
@@ -30,7 +28,6 @@ from dlt.extract import DltResource
 from dlt.extract.hints import make_hints
 from dlt.extract.items import TableNameMeta
 
-from blocks.cursors import Cursor
 from blocks.errors import BodyError, ConfigError, NormalizeError
 from blocks.events import Counts, scoped
 from blocks.json import Path, keys
@@ -38,19 +35,12 @@ from blocks.normalize import Normalizer
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.selection import Where, select
 
-__all__ = ["Observer", "cursor", "load"]
+__all__ = ["Observer", "counted", "load"]
+
+T = TypeVar("T")
 
 Page: TypeAlias = httpx.Response | bytes | list[Any] | pa.Table
 """A response that was read, a JSON body, or rows: parsed already, or as an Arrow table."""
-
-
-def cursor(column: str, *, start: str | int) -> Cursor:
-    """A `Cursor` in the state of the resource that is being extracted.
-
-    dlt commits that state together with the rows of the run, or not at all. With the write
-    disposition `replace` dlt drops the state at the start of each run.
-    """
-    return Cursor(column, start=start, state=dlt.current.resource_state())
 
 
 Body: TypeAlias = Page | tuple[Page, Mapping[str, Any]]
@@ -93,15 +83,11 @@ def load(
     """
     loader = _loader(table, path)
     current: list[Page] = []
-    counts = Counts()
     filtered = 0
 
     def bodies() -> Iterator[Any]:
-        several = [pages] if isinstance(pages, httpx.Response | bytes | pa.Table) else pages
-        left: Iterator[Any] = iter(several)
-        # What happens on the way to a page is counted for this resource alone.
-        context = scoped(counts)
-        while (each := context.run(next, left, None)) is not None:
+        several: Any = [pages] if isinstance(pages, httpx.Response | bytes | pa.Table) else pages
+        for each in counted(several):
             page, added = each if isinstance(each, tuple) else (each, {})
             current[:] = [page]
             yield (page.content if isinstance(page, httpx.Response) else page), added
@@ -119,8 +105,32 @@ def load(
         if current and isinstance(current[0], httpx.Response):
             raise BodyError(str(error), current[0]) from error
         raise
+    if filtered:
+        _count({"filtered": filtered})
+
+
+def counted(items: Iterable[T]) -> Iterator[T]:
+    """`items`, with what happens on the way to them counted into dlt's metrics of the resource.
+
+    `load` does that for what it iterates. This is for loops around it:
+    `for page in counted(prefetch(pages(...))): yield from load(page)`.
+    """
+    counts = Counts()
+    # Counted for this resource alone.
+    context = scoped(counts)
+    left = iter(items)
+    while True:
+        try:
+            item = context.run(next, left)
+        except StopIteration:
+            break
+        yield item
+    _count(counts.read())
+
+
+def _count(numbers: Mapping[str, float]) -> None:
     metrics = dlt.current.resource_metrics()
-    for name, number in {**counts.read(), **({"filtered": filtered} if filtered else {})}.items():
+    for name, number in numbers.items():
         metrics[name] = metrics.get(name, 0) + number
 
 
