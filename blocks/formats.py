@@ -163,8 +163,9 @@ def csv(
             pa.PythonFile(BufferedReader(_Stream(chunks), _PAGE_BYTES), mode="r"),
             read_options=reader.ReadOptions(block_size=_PAGE_BYTES),
             parse_options=reader.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            # Arrow's own list has NA, null, NaN and more: country codes and names, as they are.
             convert_options=reader.ConvertOptions(
-                strings_can_be_null=True, column_types=dict(types or {})
+                null_values=[""], strings_can_be_null=True, column_types=dict(types or {})
             ),
         ) as batches:
             for batch in batches:

@@ -220,6 +220,12 @@ def test_csv_columns_of_a_given_type() -> None:
     assert table.to_pylist() == [{"zip": "01234", "count": 7}]
 
 
+def test_csv_names_that_look_like_nothing() -> None:
+    """Only an empty field is null: the country code of Namibia and a family name are texts."""
+    [table] = csv([b"code,name\nNA,Null\n,None\n"])
+    assert table.to_pylist() == [{"code": "NA", "name": "Null"}, {"code": None, "name": "None"}]
+
+
 def test_csv_that_changes_its_mind() -> None:
     """A value that does not fit the type of its column so far is an error, not a null."""
     body = b"id\n" + b"1\n" * 900_000 + b"x\n"
