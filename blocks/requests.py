@@ -120,7 +120,8 @@ def repeat(
 def path(template: str, *ids: str | int) -> str:
     """`template` with each `{}` replaced by an id, quoted so that it stays one part of the path.
 
-    Raises `ConfigError` for ids that no path can hold: empty, `.`, `..`, lone surrogates.
+    Raises `ConfigError` for ids that no path can hold, empty, `.`, `..`, lone surrogates, and for
+    what is no text and no integer: `None` would be asked for as "None".
 
     >>> path("/users/{}/posts", "a/../b?x=1")
     '/users/a%2F..%2Fb%3Fx%3D1/posts'
@@ -128,6 +129,9 @@ def path(template: str, *ids: str | int) -> str:
     texts = template.split("{}")
     if len(texts) != len(ids) + 1:
         raise ConfigError(f"path: expected {len(texts) - 1} ids for {template!r}, got {len(ids)}")
+    for each in ids:
+        if isinstance(each, bool) or not isinstance(each, (str, int)):
+            raise ConfigError(f"path: expected ids for {template!r}, got {type(each).__name__}")
     try:
         quoted = [quote(str(each), safe="") for each in ids]
     except UnicodeEncodeError:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, TypeAlias
 
 import httpx
@@ -102,22 +102,27 @@ class Present:
 class Text:
     """A body that contains `text` is `outcome`, where its status is no success.
 
-    >>> rule = Text("secondary rate limit", "limited")
+    `wait` is the seconds to wait then, where the API says so in its documentation only.
+
+    >>> rule = Text("secondary rate limit", "limited", wait=60)
     >>> rule(httpx.Response(403, json={"message": "You have exceeded a secondary rate limit."}))
-    'limited'
+    Verdict(outcome='limited', reason='', wait=60)
     """
 
     text: str
     outcome: Outcome
+    _: KW_ONLY
+    wait: float | None = None
 
     def __post_init__(self) -> None:
         _check(self.outcome)
 
-    def __call__(self, response: httpx.Response) -> Outcome | None:
+    def __call__(self, response: httpx.Response) -> Outcome | Verdict | None:
         """The outcome, if it does."""
         # Not in successes: there it may be anybody's data.
-        found = not response.is_success and self.text.encode() in response.content
-        return self.outcome if found else None
+        if response.is_success or self.text.encode() not in response.content:
+            return None
+        return self.outcome if self.wait is None else Verdict(self.outcome, wait=self.wait)
 
 
 @dataclass(frozen=True, slots=True)

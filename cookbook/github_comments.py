@@ -32,11 +32,13 @@ from blocks.fanout import fan_out, parents
 from blocks.fetch import pages
 from blocks.limits import Rate
 from blocks.network import prefetch
-from blocks.outcomes import Verdict
 from blocks.paginators import LinkHeader
 from blocks.requests import path
 from blocks.retries import Retry
-from blocks.rules import Judged
+from blocks.rules import Judged, Text
+
+# Too much at once; without Retry-After GitHub asks for a minute at least.
+SECONDARY = Text("secondary rate limit", "limited", wait=60)
 
 
 @dlt.source
@@ -46,7 +48,7 @@ def github_comments(
     base_url: str = "https://api.github.com",
     tokens: Sequence[str] = dlt.secrets.value,
 ) -> Any:
-    pool = CredentialPool(Judged(Connections(), secondary), [Bearer(token) for token in tokens])
+    pool = CredentialPool(Judged(Connections(), SECONDARY), [Bearer(token) for token in tokens])
     patient = partial(Retry, total=3900)  # quotas open again within the hour
     version = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
     rate = Rate(800, per=60, burst=100)
@@ -83,10 +85,3 @@ def github_comments(
         )
 
     return issues, comments
-
-
-def secondary(response: httpx.Response) -> Verdict | None:
-    """Too much at once, which GitHub says with 403 and at times without how long to wait."""
-    if response.is_success or b"secondary rate limit" not in response.content:
-        return None
-    return Verdict("limited", "a secondary rate limit", wait=60.0)

@@ -30,11 +30,10 @@ from blocks.json import peek
 from blocks.limits import Rate
 from blocks.nested import complete, more
 from blocks.network import prefetch
-from blocks.outcomes import Verdict
 from blocks.places import values
 from blocks.quotas import XRateLimit
 from blocks.retries import Retry
-from blocks.rules import Judged
+from blocks.rules import Judged, Text
 from blocks.stops import Older, Until
 
 NESTED = {
@@ -56,6 +55,9 @@ REST = """query($id: ID!, $after: String) {
   node(id: $id) { ... on PullRequest { %s(first: 100, after: $after) { %s } } }
 }"""
 
+# Too much at once; without Retry-After GitHub asks for a minute at least.
+SECONDARY = Text("secondary rate limit", "limited", wait=60)
+
 
 @dlt.source
 def github_graphql(
@@ -67,7 +69,7 @@ def github_graphql(
 ) -> Any:
     rate = Rate(5000, per=3600, burst=500, cost=points, quotas=XRateLimit("epoch"))
     again = partial(Retry, reads=reads, total=3900)  # points are there again within the hour
-    judged = Judged(Connections(), secondary, Errors())
+    judged = Judged(Connections(), SECONDARY, Errors())
     api = client(base_url, auth=Bearer(token), limit=rate, retry=again, transport=judged)
     owner, name = repo.split("/")
 
@@ -100,10 +102,3 @@ def github_graphql(
 def points(request: httpx.Request) -> float:
     """What a query costs: for each pull request two lists, for the rest of one list the least."""
     return max(1, round((1 + 2 * (peek(request.content, "variables.pulls") or 0)) / 100))
-
-
-def secondary(response: httpx.Response) -> Verdict | None:
-    """Too much at once, which GitHub says with 403 and at times without how long to wait."""
-    if response.is_success or b"secondary rate limit" not in response.content:
-        return None
-    return Verdict("limited", "a secondary rate limit", wait=60.0)

@@ -902,8 +902,8 @@ blocks.rules
         __init__(status: int, outcome: Outcome)
         __call__(self, response: httpx.Response) -> Outcome | None
     class Text
-        __init__(text: str, outcome: Outcome)
-        __call__(self, response: httpx.Response) -> Outcome | None
+        __init__(text: str, outcome: Outcome, *, wait: float | None = None)
+        __call__(self, response: httpx.Response) -> Outcome | Verdict | None
     class Value
         __init__(
             path: Path,

@@ -354,11 +354,11 @@ def test_ids_are_quoted(template: str, ids: list[str | int], expected: str) -> N
         ("/users/{}", ["\ud800"], "ids of Unicode text"),
         ("/users/{}", [], "expected 1 ids for '/users/{}', got 0"),
         ("/users", [1], "expected 0 ids for '/users', got 1"),
+        ("/users/{}", [None], "got NoneType"),
+        ("/users/{}", [True], "got bool"),
     ],
 )
-def test_ids_no_path_can_hold_are_refused(
-    template: str, ids: list[str | int], problem: str
-) -> None:
+def test_ids_no_path_can_hold_are_refused(template: str, ids: list[Any], problem: str) -> None:
     """What would be another path, however it is quoted, is an error."""
     with pytest.raises(ConfigError, match=problem):
         path(template, *ids)

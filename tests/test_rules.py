@@ -65,6 +65,11 @@ HTML = httpx.Response(200, html="\n<html>Back soon</html>")
         (Present("error"), answer({"error": 0}), None),
         (Present("errors"), HTML, None),
         (Text("secondary", "limited"), answer({"message": "a secondary limit"}, 403), "limited"),
+        (
+            Text("secondary", "limited", wait=60),
+            answer({"message": "a secondary limit"}, 403),
+            Verdict("limited", wait=60),
+        ),
         (Text("secondary", "limited"), answer({"message": "a secondary limit"}), None),
         (Text("secondary", "limited"), answer({"message": "no permission"}, 403), None),
         (Markup(), HTML, "retry"),
