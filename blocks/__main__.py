@@ -1,4 +1,7 @@
-"""`python -m blocks demo`: the whole way from an HTTP API to DuckDB, on this machine alone."""
+"""Commands: `demo` goes from a local API to DuckDB; `probe` looks at an API, `new` writes a source.
+
+`python -m blocks COMMAND --help` has their options.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+
+from blocks.errors import BlocksError
+from blocks.scaffold.new import add_new
+from blocks.scaffold.probe import add_probe
 
 __all__ = ["main"]
 
@@ -20,7 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
     demo.add_argument("--records", type=int, default=20_000, help="issues to serve (20000)")
     demo.add_argument("--seed", type=int, default=1, help="what the issues are generated from (1)")
     demo.add_argument("--keep", type=Path, metavar="DIR", help="leave the DuckDB file there")
+    add_new(commands)
+    add_probe(commands)
     options = parser.parse_args(arguments)
+    if "run" in options:
+        return _tell(options)
     if options.records < 1:
         parser.error("--records must be at least 1")
     if options.keep and (options.keep / "demo.duckdb").exists():
@@ -45,6 +56,19 @@ def main(arguments: list[str] | None = None) -> int:
     if options.keep:
         print(f"The tables are in schema github of {folder / 'demo.duckdb'}")
     return 0 if passed else 1
+
+
+def _tell(options: argparse.Namespace) -> int:
+    try:
+        text, status = options.run(options)
+    except (BlocksError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (EOFError, KeyboardInterrupt):
+        print("Interrupted", file=sys.stderr)
+        return 130
+    print(text)
+    return int(status)
 
 
 if __name__ == "__main__":

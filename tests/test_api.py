@@ -911,6 +911,7 @@ blocks.rules
             outcome: Outcome = 'fail',
         )
         __call__(self, response: httpx.Response) -> Outcome | None
+blocks.scaffold
 blocks.secrets
     class Secret
     mentions(text: str, secrets: Iterable[str]) -> bool
