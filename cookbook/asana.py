@@ -1,0 +1,160 @@
+"""Asana projects and their tasks: what changed by modified_since, what is gone by events.
+
+Loads `projects` of a workspace, archived ones too, and `tasks` with their memberships, tags and
+custom fields. A task in two projects is in `tasks` twice: its key is the project with the task.
+Subtasks are not among them, unless they are in a project as well. Tasks of a project that was
+deleted stay; `projects` has it no more.
+
+Each project has a cursor, so that one added later is read from the start, and a sync token, good
+for 24 hours: run more often than that, and each run asks for changes alone. Where a token is
+refused, the project is read anew, and compared with what was loaded. If more than the share `most`
+of the tasks of such projects is gone, the run fails. An offset that expires (400) begins the list
+again.
+
+Authenticates with a personal access token. Allowed are 150 requests a minute (free) or 1,500; more
+costly ones may be refused sooner, with Retry-After. A run takes two for each project, or more.
+
+Change: the workspace; the start; `per_minute`, by plan; FIELDS.
+
+https://developers.asana.com/docs/pagination
+https://developers.asana.com/docs/rate-limits
+https://developers.asana.com/reference/gettasks
+https://developers.asana.com/reference/events
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeAlias
+
+import dlt
+import httpx
+import pyarrow as pa
+
+from blocks.auth import Bearer
+from blocks.client import client
+from blocks.connections import Connections
+from blocks.deletes import Keys, flag, vanished
+from blocks.dlt import known, load, partitions
+from blocks.errors import StatusError
+from blocks.fanout import fan_out
+from blocks.fetch import pages
+from blocks.json import loads
+from blocks.limits import Rate
+from blocks.network import prefetch
+from blocks.paginators import NextToken, turn
+from blocks.places import records, values
+from blocks.rules import Judged, Status
+
+Row: TypeAlias = dict[str, Any]
+KEY = ("project_gid", "gid")
+GONE = {"deleted", "removed"}
+PROJECT = "name,archived,completed,created_at,modified_at,due_on,owner.name,team.name"
+FIELDS = (
+    "name,resource_subtype,notes,completed,completed_at,created_at,modified_at,start_on,due_on,"
+    "due_at,assignee.name,parent,num_subtasks,permalink_url,memberships.project,"
+    "memberships.section.name,tags.name,custom_fields.name,custom_fields.display_value"
+)
+
+
+@dlt.source
+def asana(
+    workspace: str,
+    start: str = "2008-01-01T00:00:00Z",
+    per_minute: int = 150,
+    most: float = 0.2,
+    base_url: str = "https://app.asana.com",
+    token: str = dlt.secrets.value,
+) -> Any:
+    burst = per_minute // 10
+    api = client(
+        f"{base_url}/api/1.0",
+        auth=Bearer(token),
+        limit=Rate(per_minute - burst, per=60, burst=burst),
+        # What a sync token that is none, or none any more, is answered: there is a new one in it.
+        transport=Judged(Connections(), Status(412, "ok")),
+    )
+
+    @dlt.resource(primary_key="gid", write_disposition="replace")
+    def projects() -> Iterator[Any]:
+        asked = {"workspace": workspace, "opt_fields": PROJECT}
+        yield from load(prefetch(listing(api, "/projects", asked)), path="data")
+
+    @dlt.resource(primary_key=KEY, write_disposition="merge", columns=flag())
+    def tasks() -> Iterator[Any]:
+        modified = partitions("modified_at", start=start, key="project_gid")
+        tokens = dlt.current.resource_state().setdefault("sync", {})
+        listed, anew, gone = Keys(*KEY), set[str](), list[Row]()
+
+        async def gids() -> AsyncIterator[str]:
+            asked = {"workspace": workspace, "opt_fields": "gid"}
+            async for page in listing(api, "/projects", asked):
+                for gid in values(page, "data", "gid"):
+                    yield gid
+
+        async def changed(project: str) -> AsyncIterator[list[Row]]:
+            tokens[project], actions = await events(api, project, tokens.get(project))
+            since = start if actions is None else modified.of(project).since
+            asked = {"project": project, "opt_fields": FIELDS, "modified_since": since}
+            seen = set[str]()
+            async for page in listing(api, "/tasks", asked):
+                rows: list[Row] = loads(records(page, "data")[1])
+                seen.update(row["gid"] for row in rows)
+                yield rows
+            if actions is None:
+                anew.add(project)
+                listed.add((project, gid) for gid in seen)
+            else:
+                left = [gid for gid, last in actions.items() if last in GONE and gid not in seen]
+                gone.extend({"project_gid": project, "gid": gid, "deleted": True} for gid in left)
+
+        found = prefetch(fan_out(gids(), changed, skip={404}))
+        yield from load(((rows, {"project_gid": project}) for project, rows in found), modified)
+        there = known(*KEY)
+        compared = there.filter(
+            pa.array([each in anew for each in there["project_gid"].to_pylist()], pa.bool_())
+        )
+        yield from load([gone])
+        yield from load([(vanished(compared, listed.table, most=most), {"deleted": True})])
+
+    return projects, tasks
+
+
+async def listing(
+    api: httpx.AsyncClient, path: str, asked: dict[str, str], again: int = 3
+) -> AsyncIterator[httpx.Response]:
+    first = api.build_request("GET", path, params={"limit": "100", **asked})
+    try:
+        async for page in pages(api, first, NextToken("next_page.offset", "offset")):
+            yield page
+    except StatusError as error:
+        expired = error.response.status_code == 400 and "offset" in error.response.url.params
+        if not expired or not again:
+            raise
+    else:
+        return
+    async for page in listing(api, path, asked, again - 1):
+        yield page
+
+
+async def events(
+    api: httpx.AsyncClient, project: str, sync: str | None
+) -> tuple[str, dict[str, str] | None]:
+    """The next sync token, and what was done last to each task; `None` if all is to be read."""
+    asked = {"resource": project} | ({"sync": sync} if sync else {})
+    first = api.build_request("GET", "/events", params=asked)
+    answers = [answer.json() async for answer in pages(api, first, more)]
+    actions: dict[str, str] = {}
+    for event in (each for answer in answers for each in answer.get("data", [])):
+        above = event["parent"] or {}  # a section, maybe
+        about = event["action"] in {"deleted", "undeleted"} or above.get("gid") == project
+        if event["type"] == "task" and about:
+            actions[event["resource"]["gid"]] = event["action"]
+    # One that was taken back may not count as modified.
+    whole = all("data" in answer for answer in answers) and "undeleted" not in actions.values()
+    return answers[-1]["sync"], actions if whole else None
+
+
+def more(answer: httpx.Response) -> httpx.Request | None:
+    told = answer.json()
+    return turn(answer.request, {"sync": told["sync"]}) if told.get("has_more") else None
