@@ -109,7 +109,8 @@ class HeaderKey(_Credential):
 class QueryKey(_Credential):
     """Sends `key` as the query parameter `name`, in the place of any that is there.
 
-    For APIs that take no header: URLs are logged by servers, proxies and httpx.
+    For APIs that take no header: URLs are logged by servers, proxies and httpx. The key is on what
+    is sent alone; the request that pages and errors carry is without.
 
     >>> QueryKey("abc", name="apikey")
     QueryKey('***', name='apikey')
@@ -132,11 +133,23 @@ class QueryKey(_Credential):
             if pair and unquote_plus(pair.partition("=")[0]) != self._name
         ]
         mine = f"{quote(self._name, safe='')}={quote(self._secret, safe='')}"
-        request.url = request.url.copy_with(query="&".join([*kept, mine]).encode("ascii"))
-        yield request
+        keyed = request.url.copy_with(query="&".join([*kept, mine]).encode("ascii"))
+        response = yield _Keyed(request, keyed)
+        response.request = request
 
     def __repr__(self) -> str:
         return f"QueryKey('***', name={self._name!r})"
+
+
+class _Keyed(httpx.Request):
+    """A request that shows no query to whoever prints the variables of a traceback."""
+
+    def __init__(self, request: httpx.Request, url: httpx.URL) -> None:
+        vars(self).update(vars(request))
+        self.url = url
+
+    def __repr__(self) -> str:
+        return f"<Request({self.method!r}, '{self.url.copy_with(query=None)}')>"
 
 
 class CookieKey(_Credential):

@@ -8,15 +8,18 @@ tried again.
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from typing import cast
 
 import anyio
 import httpx
+import msgspec
 
 from blocks import events
 from blocks.errors import BodyError, ConfigError, where
+from blocks.json import check_depth
 
 __all__ = ["LARGEST", "Whole", "content", "read"]
 
@@ -28,7 +31,9 @@ _RATIO = 100
 _HARMLESS = 32 * 2**20
 # A page inflates in one call: each call lets go of the interpreter, and threads that pass it to and
 # fro cost more than the inflating does. What a call may make bounds what is held of a bomb.
-_STEP = 16 * 2**20
+_STEP = 8 * 2**20
+# Whole at the end of any line, so that only something outside of them tells whether more was sent.
+_LINES = re.compile(r"ndjson|json-?lines|jsonl|json-seq|csv|tab-separated", re.IGNORECASE)
 
 
 class Whole(httpx.AsyncBaseTransport):
@@ -94,9 +99,11 @@ async def read(response: httpx.Response, largest: int = LARGEST) -> None:
 
     Headers then describe the decoded body, as after any recipient that decodes (RFC 9110, 8.4): no
     `Content-Encoding`, a matching `Content-Length`. A body that was cut or is not what its coding
-    says raises `httpx.DecodingError`, worth another attempt. One of more than `largest` bytes (on
-    the wire or decoded), one that inflates beyond reason, and a coding other than a single gzip or
-    deflate raise `BodyError`. `response.request` must be set.
+    says raises `httpx.DecodingError`, worth another attempt, and JSON cut where only the end of the
+    connection ends it `httpx.RemoteProtocolError`, likewise. Lines (NDJSON, CSV) ended by nothing
+    else raise `BodyError`, as whole ones and cut ones look the same. So does a body of more than
+    `largest` bytes (on the wire or decoded), one that inflates beyond reason, and a coding other
+    than a single gzip or deflate. `response.request` must be set.
 
     >>> import zlib
     >>> response = httpx.Response(200, stream=httpx.ByteStream(zlib.compress(b"[1]")),
@@ -119,7 +126,11 @@ async def read(response: httpx.Response, largest: int = LARGEST) -> None:
         body = _decode(body, codings, largest, response)
         headers["content-length"] = str(len(body))
         headers.pop("transfer-encoding", None)
-    elif not ("content-length" in headers or "transfer-encoding" in headers):
+    elif not (
+        "content-length" in headers
+        or "transfer-encoding" in headers
+        or response.extensions.get("http_version") == b"HTTP/2"  # whose frames say where it ends
+    ):
         _check_end(body, response)
     response.stream = httpx.ByteStream(body)
 
@@ -193,11 +204,28 @@ def _decode(body: bytes, codings: list[str], largest: int, response: httpx.Respo
 
 def _check_end(body: bytes, response: httpx.Response) -> None:
     # Only the end of the connection ended this body, and a lost connection ends it likewise.
-    if "json" in response.headers.get("content-type", ""):
-        text = body.removeprefix(b"\xef\xbb\xbf").strip()
-        if {b"{": b"}", b"[": b"]"}.get(text[:1], text[-1:]) != text[-1:]:
-            message = f"JSON was cut after {len(body)} bytes: {where(response)}"
-            raise httpx.RemoteProtocolError(message, request=response.request)
+    kind = response.headers.get("content-type", "")
+    if not (body or (response.status_code == 200 and response.request.method != "HEAD")):
+        return
+    if _LINES.search(kind) and response.is_success:
+        message = f"expected a length or a checksum with lines of {kind}, got only the end"
+        raise BodyError(f"{message} of the connection, after {len(body)} bytes", response)
+    if "json" in kind and _is_cut(body.removeprefix(b"\xef\xbb\xbf")):
+        message = f"JSON was cut after {len(body)} bytes: {where(response)}"
+        raise httpx.RemoteProtocolError(message, request=response.request)
+
+
+def _is_cut(text: bytes) -> bool:
+    try:
+        check_depth(text)
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        # Wrong at its end, or without one, such as `[1.`; malformed elsewhere, it would be so in
+        # every attempt.
+        return "truncated" in str(error) or str(error).endswith(f"(byte {len(text)})")
+    except (RecursionError, UnicodeDecodeError):
+        pass
+    return False
 
 
 def _bad(message: str, response: httpx.Response) -> httpx.DecodingError:

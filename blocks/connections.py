@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import re
+import socket
 import ssl
 import weakref
 from concurrent.futures import wait
@@ -14,9 +16,14 @@ import aiohttp
 import httpx
 import yarl
 
+from blocks.addresses import is_public
+from blocks.errors import ForeignOrigin, where
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
+
+    from aiohttp.connector import AddrInfoType, Connection
 
 __all__ = ["Connections"]
 
@@ -25,6 +32,8 @@ _HEADER_BYTES = 64 * 2**10
 # A page comes in few steps: 490 kB cost a fifth less CPU than in pieces of 16 KiB
 # (bench/transports.py, httpx-aiohttp).
 _READ_BYTES = 2**19
+# Where aiohttp's messages begin to quote what the server sent.
+_QUOTE = re.compile(r":?\s*\n|:? b['\"]")
 
 
 class Connections(httpx.AsyncBaseTransport):
@@ -36,23 +45,38 @@ class Connections(httpx.AsyncBaseTransport):
     are trusted, or what `tls` says. No proxy, `.netrc` or environment variable is heeded. Needs
     asyncio.
 
+    With `public`, no address but those of the public internet (`blocks.addresses`) is connected to:
+    `ForeignOrigin`, whatever the URL and its name said. For URLs that somebody else has chosen.
+
     Why not `httpx_aiohttp.AiohttpTransport`, which showed the way: version 0.2 reports a lost
     connection as a connect timeout, has aiohttp repeat a GET behind the limiter's back, rewrites
     URLs (`%2F` in a query becomes `/`, which breaks signed ones), keeps a second cookie jar, and
     lets aiohttp's errors through, whose text holds the credentials. Each of these is a test here.
     """
 
-    def __init__(self, count: int = 100, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, count: int = 100, *, tls: ssl.SSLContext | None = None, public: bool = False
+    ) -> None:
         self._count = count
         self._tls = tls
+        self._public = public
         self._pools = _Pools()
         weakref.finalize(self, self._pools.close).atexit = False
 
     def __repr__(self) -> str:
-        return f"Connections({self._count})"
+        return f"Connections({self._count}{', public=True' if self._public else ''})"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The head of the response; its body comes through the stream."""
+        try:
+            return await self._answer(request)
+        except _NotPublicError:
+            message = f"expected a host on the public internet: {where(request)}"
+            raise ForeignOrigin(f"{message}, got one of another network; not sent") from None
+        except httpx.TransportError as error:
+            raise _without_frames(error)  # noqa: B904 - it is the same
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
         content = await request.aread()
         timeout = request.extensions.get("timeout", {})
         if request.url.scheme == "https" and self._tls is None:
@@ -97,7 +121,9 @@ class Connections(httpx.AsyncBaseTransport):
         session = self._pools.get(loop)
         if session is None:
             session = self._pools[loop] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._count),
+                connector=aiohttp.TCPConnector(
+                    limit=self._count, socket_factory=_public_socket if self._public else None
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
                 auto_decompress=False,
@@ -105,8 +131,32 @@ class Connections(httpx.AsyncBaseTransport):
                 max_line_size=_HEADER_BYTES,
                 max_field_size=_HEADER_BYTES,
                 middlewares=(_once,),
+                request_class=_Request,
             )
         return session
+
+
+class _NotPublicError(OSError):
+    """An address that is not of the public internet; aiohttp goes on to a host's next one."""
+
+
+def _public_socket(info: AddrInfoType) -> socket.socket:
+    # Made for the very address that is connected to next: what the name led to before, or will
+    # lead to, is of no importance, and neither is how the address was written.
+    family, kind, protocol, _, (address, *_) = info
+    if not is_public(str(address)):
+        raise _NotPublicError("not of the public internet")
+    return socket.socket(family, kind, protocol)
+
+
+class _Request(aiohttp.ClientRequest):
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        # aiohttp closes a connection with a second response behind the first, but not one to which
+        # it came while idle in the pool: each request from then on would get the answer to the one
+        # before. As a lost connection it costs an attempt, and nothing else.
+        if conn.protocol is not None and len(conn.protocol):
+            raise aiohttp.ServerDisconnectedError("a response came that nobody had asked for")
+        return await super().send(conn)
 
 
 class _Stream(httpx.AsyncByteStream):
@@ -150,6 +200,16 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 )
 
 
+def _without_frames(error: httpx.TransportError) -> httpx.TransportError:
+    # The variables of aiohttp's are the headers that were sent; tools that report errors show them.
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current.with_traceback(None))
+        current = current.__cause__ or current.__context__
+    return error
+
+
 class _HttpxErrors:
     def __enter__(self) -> None:
         pass
@@ -160,14 +220,17 @@ class _HttpxErrors:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None:
+        if error is None or isinstance(error, _NotPublicError):
             return
+        if isinstance(error.__cause__, _NotPublicError):
+            raise error.__cause__ from None
         ours = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
         if ours is None:
             return
-        if isinstance(error, aiohttp.ClientResponseError):
-            # Its text has the URL, its repr all headers sent: only its cause may be shown.
-            raise ours(error.message) from error.__cause__
+        if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+            # The text of the first has the URL, its repr all headers sent; both quote what came.
+            said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+            raise ours(_QUOTE.split(said)[0] or type(error).__name__) from None
         if ours in {httpx.UnsupportedProtocol, httpx.LocalProtocolError}:
             raise ours("the request cannot be sent: bad URL or header") from None
         raise ours(str(error) or type(error).__name__) from error

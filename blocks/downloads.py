@@ -54,6 +54,9 @@ def storage(
 ) -> httpx.AsyncClient:
     """A client for links to files anywhere: it has no credentials, and streams.
 
+    Such links are the server's word, so nothing but the public internet is connected to: one that
+    leads to this machine, its network or its cloud's metadata raises `ForeignOrigin`, whatever its
+    name resolves to meanwhile. Where files are inside: `storage(transport=Connections())`.
     Redirects are not followed; proxies and `.netrc` are not heeded. `timeout` is in seconds, for
     each wait.
 
@@ -65,7 +68,7 @@ def storage(
     return httpx.AsyncClient(
         headers={"User-Agent": f"dlt-blocks/{__version__}"},
         timeout=timeout,
-        transport=transport or Connections(),
+        transport=transport or Connections(public=True),
         trust_env=False,
         follow_redirects=False,
     )
@@ -224,6 +227,8 @@ class _Body:
             raise httpx.RemoteProtocolError(message, request=self._response.request)
         try:
             if self._gzip is not None:
+                if not self.size:  # what is empty is not gzip
+                    raise BodyError("expected gzip, got no byte of it", self._response)
                 self._gzip.end()
         except NormalizeError as error:
             raise BodyError(str(error), self._response) from error

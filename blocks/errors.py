@@ -121,7 +121,10 @@ class PagingError(ResponseError):
 
 
 class ForeignOrigin(PagingError):  # noqa: N818 - says what happened
-    """A request would leave the origin (scheme, host, port) its credentials belong to."""
+    """A request would leave the origin its credentials belong to, or the public internet.
+
+    An origin is scheme, host and port; the latter is what links from others are held to.
+    """
 
 
 class PagingLoop(PagingError):  # noqa: N818 - says what happened

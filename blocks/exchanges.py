@@ -68,8 +68,9 @@ def apart(response: httpx.Response, body: bytes) -> httpx.Response:
     sent = response.request
     url = sent.url.copy_with(query=None)
     bare = httpx.Request(sent.method, url, extensions={"token_url": str(url)})
-    dropped = {"content-encoding", "content-length", "transfer-encoding"}  # the body is decoded
-    headers = [item for item in response.headers.multi_items() if item[0] not in dropped]
+    dropped = {b"content-encoding", b"content-length", b"transfer-encoding"}  # the body is decoded
+    # As bytes: httpx reads headers that are no ASCII, but writes none.
+    headers = [item for item in response.headers.raw if item[0].lower() not in dropped]
     response.request = bare
     response.stream = httpx.ByteStream(b"")
     response.is_stream_consumed = response.is_closed = False

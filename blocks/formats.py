@@ -26,6 +26,8 @@ __all__ = ["Gunzip", "csv", "gunzip", "ndjson", "unzip"]
 
 # As much as the normalizer turns on its side at once; beyond it pages gain nothing.
 _PAGE_BYTES = 1 << 20
+# A line: more than any warehouse takes as a row, and little enough to be held.
+_LINE_BYTES = 32 << 20
 # What one step of inflating may make: a chunk of zeros grows a thousandfold.
 _STEP_BYTES = 1 << 20
 # What a zip archive may make: text compresses 5 to 30 times, deflate can reach 1032, and members
@@ -119,21 +121,23 @@ def ndjson(chunks: Iterable[bytes]) -> Iterator[bytes]:
     r"""Pages of about 1 MiB, as JSON arrays, of a body with one JSON value a line.
 
     Empty lines are passed over. What ends in the middle of a line is a page that cannot be read:
-    the normalizer says so.
+    the normalizer says so. A line of more than 32 MiB raises `NormalizeError`.
 
     >>> list(ndjson([b'{"id": 1}\n{"i', b'd": 2}\n']))
     [b'[{"id": 1},{"id": 2}]']
     """
     held: list[bytes] = []
-    size = 0
+    size = length = 0
     begun: list[bytes] = []  # the parts of a line whose end has not come
     for chunk in chain(chunks, [b"\n"]):
         first, *lines = chunk.split(b"\n")
         begun.append(first)
         if not lines:
+            if (length := length + len(first)) > _LINE_BYTES:
+                raise NormalizeError(f"expected lines of at most {_LINE_BYTES} bytes, got more")
             continue
         *whole, rest = b"".join(begun), *lines
-        begun = [rest]
+        begun, length = [rest], len(rest)
         held += filter(None, map(bytes.strip, whole))
         size += sum(map(len, whole))
         if size >= _PAGE_BYTES:

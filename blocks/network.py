@@ -75,6 +75,7 @@ class _Item(Generic[T]):
 @dataclass(frozen=True, slots=True)
 class _End:
     error: BaseException | None
+    stopped: bool
 
 
 class _Network:
@@ -170,6 +171,10 @@ class _Pump(Generic[T]):
         except queue.Empty:
             logger.warning("%r still cleans up after %g s, left alone", self._source, _PATIENCE)
             return None
+        if event.error is not None and not event.stopped:
+            # Of items nobody asked for: to raise it would hide why the consumer left.
+            logger.info("%r had failed ahead: %s", self._source, type(event.error).__name__)
+            return None
         return event.error
 
     def _release(self, count: int) -> None:
@@ -186,7 +191,7 @@ class _Pump(Generic[T]):
 
     def _finish(self, task: asyncio.Task[BaseException | None]) -> None:
         # Cancelled only if it never ran: what ends a run comes back as its result.
-        self._events.put(_End(None if task.cancelled() else task.result()))
+        self._events.put(_End(None if task.cancelled() else task.result(), self._stopped))
 
     async def _run(self) -> BaseException | None:
         try:

@@ -23,6 +23,14 @@ __all__ = ["Retry", "classify", "delay", "reads"]
 
 logger = logging.getLogger(__name__)
 
+# OpenSSL's words for peers that have no version of TLS in common, or of which one has none.
+_NO_COMMON_TLS = {
+    "NO_PROTOCOLS_AVAILABLE",
+    "TLSV1_ALERT_PROTOCOL_VERSION",
+    "UNSUPPORTED_PROTOCOL",
+    "WRONG_VERSION_NUMBER",
+}
+
 
 def reads(request: httpx.Request) -> bool:
     """Whether the request's method promises to change nothing (RFC 9110, section 9.2.1).
@@ -36,7 +44,8 @@ def classify(outcome: httpx.Response | Exception) -> Outcome:
     """What to do with the outcome of one attempt.
 
     Of a response what `blocks.outcomes.verdict` says. Of exceptions "retry" are lost, late and cut
-    exchanges; "fail" are certificates that are not trusted, and errors of our own making.
+    exchanges; "fail" are certificates that are not trusted, servers without a TLS that we speak,
+    and errors of our own making.
 
     >>> classify(httpx.Response(502)), classify(httpx.Response(404))
     ('retry', 'fail')
@@ -51,6 +60,8 @@ def classify(outcome: httpx.Response | Exception) -> Outcome:
     cause: BaseException | None = outcome
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
+            return "fail"
+        if getattr(cause, "reason", None) in _NO_COMMON_TLS:  # aiohttp's own SSL errors have none
             return "fail"
         cause = cause.__cause__ or cause.__context__
     return "retry" if isinstance(outcome, httpx.TransportError | httpx.DecodingError) else "fail"

@@ -40,6 +40,8 @@ blocks.adaptive
             clock: Callable[[], float] = monotonic,
         )
         heed(self, response: httpx.Response, now: float) -> Sequence[Quota]
+blocks.addresses
+    is_public(address: str) -> bool
 blocks.assertions
     class ClientAssertion(Grant)
         __init__(
@@ -86,6 +88,28 @@ blocks.auth
     class QueryKey(Secret, Auth)
         __init__(key: str, *, name: str = 'api_key')
         auth_flow(self, request: httpx.Request) -> _Flow
+blocks.backfill
+    class Progress
+        __init__(
+            name: str,
+            windows: tuple[Interval, ...],
+            rows: int,
+            seconds: float,
+            done: int,
+            total: int,
+            left: float,
+        )
+    Source
+    backfill(
+        pipeline: dlt.Pipeline,
+        source: Source,
+        ranges: Iterable[Interval],
+        *,
+        name: str,
+        per_load: int = 1,
+        report: Callable[[Progress], object] = log,
+    ) -> int
+    log(progress: Progress) -> None
 blocks.batches
     batches(ids: Iterable[I], size: int) -> Iterator[list[I]]
     halving(
@@ -141,7 +165,12 @@ blocks.client
     ) -> httpx.AsyncClient
 blocks.connections
     class Connections(AsyncBaseTransport)
-        __init__(count: int = 100, *, tls: ssl.SSLContext | None = None)
+        __init__(
+            count: int = 100,
+            *,
+            tls: ssl.SSLContext | None = None,
+            public: bool = False,
+        )
         async aclose(self) -> None
         async handle_async_request(self, request: httpx.Request) -> httpx.Response
 blocks.credentials
@@ -498,6 +527,7 @@ blocks.jobs
 blocks.json
     Path
     Step
+    check_depth(body: bytes) -> None
     count(body: bytes, path: Path) -> int | None
     dumps(value: Any) -> bytes
     keys(path: Path) -> tuple[Step, ...]
@@ -612,6 +642,8 @@ blocks.links
     origin(url: httpx.URL) -> str
     parse(values: list[str]) -> list[Link]
     resolve(base: httpx.URL, reference: httpx.URL) -> httpx.URL
+blocks.loadfiles
+    ends(path: str, file_format: str, column: str) -> list[str] | None
 blocks.logs
     hide_queries() -> None
 blocks.nested
@@ -844,6 +876,17 @@ blocks.quotas
     class XRateLimit
         __init__(reset: Reset, prefix: str = 'X-RateLimit-')
         __call__(self, response: httpx.Response, now: datetime) -> Iterator[Quota]
+blocks.recovery
+    class Recovery
+        __init__(
+            freed: tuple[str, ...] = (),
+            committed: tuple[str, ...] = (),
+            restarted: tuple[str, ...] = (),
+            unsure: tuple[str, ...] = (),
+            loaded: tuple[str, ...] = (),
+            dropped: tuple[str, ...] = (),
+        )
+    recover(pipeline: dlt.Pipeline) -> Recovery
 blocks.requests
     follow(response: httpx.Response, url: str) -> httpx.Request
     path(template: str, *ids: str | int) -> str
@@ -1141,6 +1184,8 @@ blocks.turns
         due(self, place: float, cost: float) -> float
         give_back(self, place: float, cost: float) -> None
         opening(self, at: float, now: float, cost: float) -> float
+blocks.unfinished
+    remove_unfinished(pipeline: dlt.Pipeline) -> dict[str, int]
 blocks.waiting
     async enter(parts: Sequence[Part], request: httpx.Request | None = None) -> None
     leave(parts: Sequence[Part]) -> None

@@ -171,27 +171,75 @@ async def test_an_endless_body_is_given_up() -> None:
     assert stream.closed == 1
 
 
-@pytest.mark.parametrize("text", [b'{"a": [1', b"[1, 2", b"[1, 2}", b"  {", b"\xef\xbb\xbf[1"])
-async def test_json_that_only_the_connection_ended_must_close_its_bracket(text: bytes) -> None:
-    """Neither length nor chunks: a lost connection looks the same, the brackets do not."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a": [1',
+        b"[1, 2",
+        b"  {",
+        b"\xef\xbb\xbf[1",
+        b"",
+        b" ",
+        b'[{"a": [1]',
+        b'{"a": "}',
+        b'"a',
+        b"[1.",
+        b"[-",
+        b'["\\u12',
+    ],
+)
+async def test_json_that_only_the_connection_ended_must_be_whole(text: bytes) -> None:
+    """Neither length nor chunks: a lost connection looks the same, the JSON does not."""
     with pytest.raises(httpx.RemoteProtocolError, match="JSON was cut"):
         await body(response(text))
 
 
-@pytest.mark.parametrize("text", [b"", b" ", b"{}", b"[1]\r\n", b"\xef\xbb\xbf[1]", b"1", b'"a"'])
-async def test_json_that_closes_passes(text: bytes) -> None:
-    """White space and a byte order mark do not count, and scalars have no bracket."""
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"{}", b"[1]\r\n", b"\xef\xbb\xbf[1]", b"1", b'"a"', b"[1, 2}", b"[NaN", b'["\xff"]', DEEP],
+)
+async def test_json_that_is_not_cut_passes(text: bytes) -> None:
+    """What is malformed is for whoever reads it: another attempt would bring the same."""
     assert await body(response(text)) == text
 
 
 async def test_other_bodies_end_as_they_may() -> None:
-    """With a length said, or of another type, brackets prove nothing."""
+    """With a length said, of another type or version, or without a body, nothing is to be seen."""
     sized = response(b"[1")
     sized.headers["Content-Length"] = "2"
     assert await body(sized) == b"[1"
     text = response(b"[1")
-    text.headers["Content-Type"] = "text/csv"
+    text.headers["Content-Type"] = "text/plain"
     assert await body(text) == b"[1"
+    framed = response(b"[1")
+    framed.extensions["http_version"] = b"HTTP/2"
+    assert await body(framed) == b"[1"
+    for status in (202, 204, 304, 404):
+        assert await body(response(b"", status=status)) == b""
+
+
+KINDS_OF_LINES = ["application/x-ndjson", "application/jsonl", "application/json-seq", "text/CSV"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS_OF_LINES, "application/x-json-lines; charset=utf-8"])
+async def test_lines_that_only_the_connection_ended_are_refused(kind: str) -> None:
+    """Cut where a line ends, they look whole; a length, chunks or a checksum would tell."""
+    lines = response(b'{"id": 1}\n')
+    lines.headers["Content-Type"] = kind
+    with pytest.raises(BodyError, match="expected a length or a checksum"):
+        await body(lines)
+    told = response(b'{"id": 1}\n')
+    told.headers.update({"Content-Type": kind, "Content-Length": "10"})
+    assert await body(told) == b'{"id": 1}\n'
+    packed = response(gzip.compress(b'{"id": 1}\n'), coding="gzip")
+    packed.headers["Content-Type"] = kind
+    assert await body(packed) == b'{"id": 1}\n'
+    sorry = response(b"later", status=503)
+    sorry.headers["Content-Type"] = kind
+    assert await body(sorry) == b"later"
 
 
 async def test_the_stream_is_closed_in_any_case() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 import anyio.to_thread
@@ -19,6 +21,8 @@ import trustme
 
 from blocks.connections import Connections
 from blocks.retries import classify
+from tests.faults.server import Reply
+from tests.faults.server import serving as speaking
 from tests.loopback import Answer, Loopback, answer, serving
 
 pytestmark = pytest.mark.anyio
@@ -144,6 +148,49 @@ async def test_a_fault_is_httpx_s_error_and_one_request(
     assert SECRET not in shown
 
 
+CHUNKED = (("Transfer-Encoding", "chunked"),)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"{SECRET} 200\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\n{SECRET} said\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nX: a\0{SECRET}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nX: {SECRET * 20_000}\r\n\r\n".encode(),
+        answer(f"5\r\nhello{SECRET}\r\n".encode(), headers=CHUNKED, length=None),
+        answer(f"{SECRET}\r\nhello\r\n".encode(), headers=CHUNKED, length=None),
+    ],
+)
+async def test_an_error_quotes_nothing_that_came(said: bytes) -> None:
+    """aiohttp shows the bytes it does not like, and a server may repeat what it was sent."""
+    with serving({"/": [Answer(said, "close")]}) as server:
+        async with client(server) as api:
+            with pytest.raises(httpx.RemoteProtocolError) as caught:
+                await api.get("/")
+    assert str(caught.value)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02])
+async def test_a_response_nobody_asked_for_answers_nobody(pause: float) -> None:
+    """Come behind another or to an idle connection, it would shift all answers after it by one."""
+    replies = (Reply((answer(b"%d" % n), pause, answer(b'"evil"'))) for n in range(9))
+    transport = Connections()
+    async with (
+        speaking(lambda _: next(replies)) as server,
+        httpx.AsyncClient(transport=transport) as api,
+    ):
+        found: list[int] = []
+        while len(found) < 3:
+            try:
+                found.append((await api.get(server.url)).json())
+            except httpx.RemoteProtocolError as error:
+                assert "nobody had asked for" in str(error)  # noqa: PT017 - only where late
+            await anyio.sleep(5 * pause)
+    assert found == [0, 1, 2]
+
+
 async def test_a_server_that_is_not_there() -> None:
     """A connect error, and a connect timeout only when it was the time."""
     with serving({}) as server:
@@ -202,6 +249,41 @@ async def test_only_trusted_certificates_get_a_request() -> None:
         authority.configure_trust(tls)
         async with httpx.AsyncClient(transport=Connections(tls=tls)) as api:
             assert (await api.get(server.url)).status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
+@pytest.mark.parametrize("make", [Connections, httpx.AsyncHTTPTransport])
+async def test_a_server_without_our_tls_is_asked_once(
+    make: Callable[[], httpx.AsyncBaseTransport],
+) -> None:
+    """One of TLS 1.1 and one of none at all will have no other tomorrow."""
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(old)
+    with serving({}, old) as server, answering_once(b"HTTP/1.1 400 No\r\n\r\n") as plain:
+        for url in (server.url, plain):
+            async with httpx.AsyncClient(transport=make()) as api:
+                with pytest.raises(httpx.ConnectError) as caught:
+                    await api.get(url)
+            assert classify(caught.value) == "fail"
+
+
+@contextmanager
+def answering_once(said: bytes) -> Iterator[str]:
+    """An https URL at which `said` answers the first bytes that come."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
 
 
 async def fetch(transport: Connections, url: str) -> int:

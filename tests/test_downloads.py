@@ -50,7 +50,7 @@ def at_once(attempt: int, chance: float) -> float:
 
 def get(server: Loopback, path: str = "/file", **options: Any) -> bytes:
     """The file at `path`."""
-    files = storage(timeout=5)
+    files = storage(timeout=5, transport=Connections())
     request = files.build_request("GET", server.url + path, params={"sig": SECRET})
     return b"".join(prefetch(download(files, request, delay=at_once, **options)))
 
@@ -213,7 +213,7 @@ def test_a_long_told_wait_is_not_begun() -> None:
 def test_what_writes_is_asked_once() -> None:
     """A POST may have done something."""
     with serving({"/file": [answer(b"", "503 Service Unavailable")]}) as server:
-        files = storage()
+        files = storage(transport=Connections())
         with pytest.raises(StatusError):
             list(prefetch(download(files, files.build_request("POST", f"{server.url}/file"))))
         assert server.hits("/file") == 1
@@ -221,7 +221,7 @@ def test_what_writes_is_asked_once() -> None:
 
 def test_an_untrusted_server_is_not_asked_again() -> None:
     """Failures of our own making are raised as they are."""
-    files = storage()
+    files = storage(transport=Connections())
     with pytest.raises(httpx.UnsupportedProtocol):
         list(prefetch(download(files, httpx.Request("GET", "ftp://127.0.0.1/file"))))
 
@@ -290,7 +290,7 @@ def test_http_2_marks_every_end() -> None:
 def test_a_link_that_expires_is_had_anew_for_each_attempt() -> None:
     """The function that gets it is asked before each; what was handed on stays."""
     with serving({"/1": [lost(100, TAG)], "/2": [part(100, len(FILE))]}) as server:
-        files = storage()
+        files = storage(transport=Connections())
         links = iter(["/1", "/2"])
 
         async def link() -> httpx.Request:
@@ -309,7 +309,7 @@ def test_files_elsewhere_get_no_credentials(caplog: pytest.LogCaptureFixture) ->
         with pytest.raises(ForeignOrigin):
             list(prefetch(download(api, api.build_request("GET", link))))
         assert server.requests == []
-        files = storage()
+        files = storage(transport=Connections())
         found = prefetch(download(files, files.build_request("GET", link), delay=at_once))
         assert b"".join(found) == FILE
     for request in server.requests:
@@ -336,7 +336,7 @@ def test_the_ready_made_client_will_do_for_small_files() -> None:
 def test_leaving_early_closes_the_connection() -> None:
     """Nothing goes on streaming for nobody."""
     with serving({"/file": [answer(FILE, headers=[], length=10**9)]}) as server:
-        files = storage()
+        files = storage(transport=Connections())
         for _ in prefetch(download(files, files.build_request("GET", f"{server.url}/file"))):
             break
         server.closed(1)
@@ -379,7 +379,7 @@ def test_a_large_file_takes_little_memory() -> None:
         json.dumps({"id": n, "text": str(n) * 20}).encode() + b"\n" for n in range(9000)
     )
     member = gzip.compress(lines)
-    files = storage()
+    files = storage(transport=Connections())
     with export(200_000_000 // len(lines), member) as url:
         chunks = prefetch(download(files, files.build_request("GET", url)))
         size, before, most = 0, resident(), 0

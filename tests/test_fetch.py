@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import anyio
@@ -30,6 +31,7 @@ from blocks.limits import Limited, Rate
 from blocks.network import prefetch
 from blocks.outcomes import Verdict, mark
 from blocks.paginators import NextToken, NextUrl, Offset, PageNumber, turn
+from blocks.places import Header
 from blocks.stops import Flag, TotalPages, TotalRows, Until
 
 URL = "https://api.example.com/items"
@@ -191,6 +193,43 @@ async def test_a_number_that_is_not_heeded_is_a_loop() -> None:
         with pytest.raises(PagingLoop, match="the rows of the page before"):
             await numbers(pages(client, first, Offset(2, records="data")), seen)
     assert seen == [1, 2]
+
+
+@pytest.mark.anyio
+async def test_rows_deleted_while_they_are_read_are_an_error() -> None:
+    """The total tells: those after them moved up, and one of them is on no page."""
+    left = [1, 2, 3, 4, 5]
+
+    def api(request: httpx.Request) -> httpx.Response:
+        start = int(request.url.params.get("offset", 0))
+        page = httpx.Response(200, json={"data": left[start : start + 2], "n": len(left)})
+        left[:1] = []
+        return page
+
+    seen: list[int] = []
+    async with httpx.AsyncClient(transport=httpx.MockTransport(api)) as client:
+        paginator = Until(Offset(2, records="data"), TotalRows("n"))
+        with pytest.raises(PagingError, match=r"expected a total of 5 .* got 4: rows moved"):
+            await numbers(pages(client, client.build_request("GET", URL), paginator), seen)
+    assert seen == [1, 2]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("get", [pages, partial(gather, at_once=2)])
+async def test_an_error_told_in_the_place_of_an_array_is_no_page(get: Any) -> None:
+    """With 200, as an object: a normalizer would take it for one more record."""
+
+    def api(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params.get("page", 1))
+        headers = {"X-Pages": "3"}
+        return httpx.Response(200, json=[page] if page < 3 else {"error": "later"}, headers=headers)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(api)) as client:
+        first = client.build_request("GET", URL)
+        paginator = Until(PageNumber(), TotalPages(Header("X-Pages")))
+        with pytest.raises(BodyError, match="expected an array as on the pages before"):
+            async for _ in get(client, first, paginator):
+                pass
 
 
 @pytest.mark.anyio

@@ -12,6 +12,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from blocks.auth import Bearer
 from blocks.client import client
+from blocks.connections import Connections
 from blocks.dlt import load
 from blocks.downloads import download, storage
 from blocks.errors import JobError, RetryError
@@ -188,7 +190,7 @@ FORMS: dict[str, Callable[[Iterator[bytes]], Iterable[Any]]] = {
 def exports(url: str, days: Iterable[int], *, form: str = "ndjson", ledger: bool = False) -> Any:
     """The rows of these days, two jobs at a time."""
     api = client(url, auth=Bearer(TOKEN), timeout=10)
-    files = storage(timeout=10)
+    files = storage(timeout=10, transport=Connections())
 
     def export(day: int) -> Job:
         return Job(
@@ -360,6 +362,7 @@ def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for snippet in re.findall(r"^```python\n(.*?)^```$", guide, flags=re.MULTILINE | re.DOTALL):
         exec(compile(snippet, "jobs.md", "exec"), names)
         names["hours"] = QUICK
+    names["storage"] = partial(storage, transport=Connections())  # this one is not on the internet
     warehouse = Warehouse(tmp_path)
     with opened() as bureau:
         warehouse.run(names["exports"]([0, 1], base_url=bureau.url, token=TOKEN))
@@ -368,7 +371,7 @@ def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         warehouse.run(names["amplitude"](hours, base_url=bureau.url, token=TOKEN))
         warehouse.run(names["salesforce"](base_url=bureau.url, token=TOKEN))
         warehouse.run(names["hubspot"](base_url=bureau.url, token=TOKEN))
-        api, files = client(bureau.url, auth=Bearer(TOKEN)), storage()
+        api, files = client(bureau.url, auth=Bearer(TOKEN)), names["storage"]()
         found = b"".join(names["document"](api, files, "1-0"))
         assert found == bureau.file(1, 0)
     assert warehouse.query("SELECT event FROM events ORDER BY 1") == [

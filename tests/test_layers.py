@@ -100,7 +100,10 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.adaptive": {
         *("blocks.errors", "blocks.limits", "blocks.parts", "blocks.quotas", "httpx"),
     },
-    "blocks.bodies": {"blocks.errors", "blocks.events", "anyio", "httpx"},
+    # JSON that only the end of the connection ends is looked at for its own end.
+    "blocks.bodies": {
+        *("blocks.errors", "blocks.events", "blocks.json", "anyio", "httpx", "msgspec"),
+    },
     # A rule is about a whole body, and read before anybody else has it.
     "blocks.rules": {
         *("blocks.bodies", "blocks.errors", "blocks.events", "blocks.json", "blocks.outcomes"),
@@ -111,7 +114,9 @@ ALLOWED: dict[str, set[str]] = {
         *("blocks.bodies", "blocks.errors", "blocks.events", "blocks.headers", "blocks.outcomes"),
         *("anyio", "httpx"),
     },
-    "blocks.connections": {"aiohttp", "httpx", "yarl"},
+    # Which addresses links from others may lead to.
+    "blocks.addresses": set(),
+    "blocks.connections": {"blocks.addresses", "blocks.errors", "aiohttp", "httpx", "yarl"},
     # What waits: pages for answers, prefetch for pages. The client puts every transport in place.
     "blocks.guards": {"blocks.errors", "httpx"},
     "blocks.fetch": {
@@ -172,6 +177,11 @@ ALLOWED: dict[str, set[str]] = {
         *("dlt", "httpx", "pyarrow"),
     },
     "blocks.fast": {"blocks.dlt", "dlt"},
+    # Around a run of a pipeline: what earlier ones left, and many runs for one history.
+    "blocks.loadfiles": {"dlt", "pyarrow"},
+    "blocks.recovery": {"blocks.loadfiles", "dlt"},
+    "blocks.unfinished": {"blocks.errors", "dlt"},
+    "blocks.backfill": {"blocks.errors", "blocks.intervals", "blocks.recovery", "dlt"},
     # Replicas of APIs for tests of sources. Trials name dlt's types only.
     "blocks.testing": {"blocks.errors"},
     "blocks.testing.trials": {"dlt"},
@@ -196,8 +206,12 @@ LIGHT = sorted(
         "blocks.normalize.values",
         "blocks.dlt",
         "blocks.demo",
+        "blocks.backfill",
         "blocks.fast",
+        "blocks.loadfiles",
+        "blocks.recovery",
         "blocks.testing.fixtures",
+        "blocks.unfinished",
     }
 )
 

@@ -227,6 +227,7 @@ def test_a_failing_clean_up_is_raised() -> None:
     async def failing() -> AsyncIterator[int]:
         try:
             yield 1
+            await anyio.sleep(3600)
         finally:
             raise OSError("clean-up")
 
@@ -234,6 +235,23 @@ def test_a_failing_clean_up_is_raised() -> None:
     next(numbers)
     with pytest.raises(OSError, match="clean-up"):
         close(numbers)
+
+
+def test_an_error_ahead_of_where_the_consumer_leaves_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is about items nobody asked for, and must not stand before the consumer's own reason."""
+    caplog.set_level("INFO", "blocks.network")
+
+    async def failing() -> AsyncIterator[int]:
+        yield 1
+        raise OSError("page 2")
+
+    numbers = prefetch(failing())
+    next(numbers)
+    settle()
+    close(numbers)
+    assert "had failed ahead: OSError" in caplog.text
 
 
 def test_scopes_of_anyio_may_be_held_across_yields() -> None:

@@ -346,3 +346,24 @@ def test_repr_is_the_expression() -> None:
     """What is printed shows the settings."""
     transport = httpx.MockTransport(lambda _: FINE)
     assert repr(Retry(transport)) == f"Retry({transport!r}, attempts=5, total=300.0)"
+
+
+def test_what_reads_is_sent_again() -> None:
+    """GET, HEAD and OPTIONS by their promise, and requests for tokens though they are POSTs."""
+    read = [
+        method
+        for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+        if reads(httpx.Request(method, "https://api/"))
+    ]
+    assert read == ["GET", "HEAD", "OPTIONS"]
+    token = {"token_url": "https://login/"}
+    assert reads(httpx.Request("POST", "https://login/", extensions=token))
+
+
+def test_the_least_that_a_retry_can_be() -> None:
+    """One attempt, and no time at all, are settings; less is none."""
+    transport = httpx.AsyncHTTPTransport()
+    Retry(transport, attempts=1, total=0)
+    for options in ({"attempts": 0}, {"total": -1.0}):
+        with pytest.raises(ConfigError, match="a Retry needs"):
+            Retry(transport, **options)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from blocks.errors import NormalizeError
-from blocks.json import Path, keys, peek
+from blocks.json import Path, check_depth, keys, peek
 from blocks.normalize.plan import Elements, is_nameable
 from blocks.normalize.shape import Shape
 from blocks.normalize.tree import Table
@@ -56,6 +56,7 @@ class Reader:
                 if self.table.dialect.clashing:
                     self.planned, self._decode = False, None  # structs have no order of keys
             if self._decode is not None:
+                check_depth(body)
                 try:
                     found = self._decode(body)
                     return self._plan, found if type(found) is list else [found]

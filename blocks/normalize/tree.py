@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from blocks.errors import NormalizeError
 from blocks.normalize.values import key_text
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Node", "Slot", "Table"]
 
 logger = logging.getLogger(__name__)
+
+# What BigQuery takes (https://cloud.google.com/bigquery/quotas), most others far less.
+_MOST_COLUMNS = 10_000
 
 
 class Table:
@@ -55,7 +59,15 @@ class Table:
         )
 
     def claim(self, slot: Slot) -> None:
-        """Note that values of `slot` go to its column; two slots for one make a clash."""
+        """Note that values of `slot` go to its column; two slots for one make a clash.
+
+        Raises `NormalizeError` when there are more than 10,000: keys that are data.
+        """
+        if len(self.columns) >= _MOST_COLUMNS and slot.column not in self.columns:
+            raise NormalizeError(
+                f"expected at most {_MOST_COLUMNS} columns of table {self.name}, got more:"
+                " give the object whose keys are data the type json"
+            )
         first = self.columns.setdefault(slot.column, slot)
         if first is not slot and first.owner.row_level == slot.owner.row_level:
             self.clashes = self.dialect.clashing = True
