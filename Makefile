@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 CODE := $(wildcard blocks cookbook tests bench)
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check faults format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,20 +21,26 @@ demo: .venv/.ready-demo ## Load 20,000 issues from a local API into DuckDB, twic
 	$(BIN)/python -m blocks demo
 
 test: .venv/.ready-dev ## Run all tests, warnings as errors
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 check: .venv/.ready-dev ## Run every check: ruff, mypy --strict, tests with coverage
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy $(CODE)
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=term
+
+faults: .venv/.ready-dev ## Faults, kills, hostile servers, random schedules: hours, one table each
+	$(BIN)/python -m tests.faults --seeds 200
+	$(BIN)/python -m tests.kills
+	$(BIN)/python -m tests.hostile
+	$(BIN)/python -m tests.simulation
 
 format: .venv/.ready-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: .venv/.ready-dev ## Run every script in bench/
-	@for name in normalize pipeline limits latency transports; do \
+bench: .venv/.ready-dev ## Measure: the normalizer, pipelines, limits, latency, transports, cursors
+	@for name in normalize pipeline limits latency transports cursors; do \
 		echo "== bench/$$name.py"; $(BIN)/python bench/$$name.py; done
 
 clean: ## Remove the environment and everything generated

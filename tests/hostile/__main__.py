@@ -21,16 +21,16 @@ def main() -> int:
     logging.getLogger().addHandler(logging.NullHandler())
     logging.getLogger("blocks").setLevel(logging.CRITICAL)
     cells = leaks = 0
-    print(f"{'kind':<34}{'cells':>8}{'leaks':>7}")  # noqa: T201
+    print(f"{'kind':<34}{'cells':>8}{'leaks':>7}")
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"DLT_DATA_DIR": home, "DLT_PROJECT_DIR": home}
         os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL"}
         for line in lines(Path(home), quick=quick):
             cells, leaks = cells + line.cells, leaks + len(line.leaks)
-            print(f"{line.kind:<34}{line.cells:>8}{len(line.leaks):>7}  {line.said}", flush=True)  # noqa: T201
+            print(f"{line.kind:<34}{line.cells:>8}{len(line.leaks):>7}  {line.said}", flush=True)
             for leak in line.leaks[:5]:
-                print(f"    {leak}")  # noqa: T201
-    print(f"{'all':<34}{cells:>8}{leaks:>7}")  # noqa: T201
+                print(f"    {leak}")
+    print(f"{'all':<34}{cells:>8}{leaks:>7}")
     return 1 if leaks else 0
 
 
