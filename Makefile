@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 CODE := $(wildcard blocks cookbook tests bench)
 
-.PHONY: help demo test check faults format bench clean
+.PHONY: help demo test check faults audit fuzz format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,15 @@ faults: .venv/.ready-dev ## Faults, kills, hostile servers, random schedules: ho
 	$(BIN)/python -m tests.kills
 	$(BIN)/python -m tests.hostile
 	$(BIN)/python -m tests.simulation
+
+audit: .venv/.ready-audit ## Look for unsafe code and slow regular expressions
+	$(BIN)/bandit -q -ll -s B608 -r blocks
+	$(BIN)/python -m tests.fuzz.patterns blocks
+	-$(BIN)/pip-audit --skip-editable # where the index tells of vulnerabilities
+
+fuzz: .venv/.ready-fuzz ## Fuzz each parser a million times
+	@for name in waits links quotas times paths; do \
+		$(BIN)/python -m tests.fuzz.atheris_parsers $$name -runs=1000000; done
 
 format: .venv/.ready-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(CODE)

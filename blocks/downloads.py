@@ -197,12 +197,16 @@ class _Body:
         if codings not in ([], ["gzip"], ["x-gzip"]):
             raise BodyError(f"expected gzip at most, got {', '.join(codings)!r}", response)
         self._gzip = Gunzip() if codings else None
-        self._total = int(headers["content-length"]) if "content-length" in headers else None
+        length = headers.get("content-length")
+        # Transports check it where it frames the body; HTTP/2 and transports of others may not.
+        if length is not None and not re.fullmatch("[0-9]{1,19}", length):
+            raise BodyError("expected a Content-Length in digits", response)
+        self._total = None if length is None else int(length)
         self._tag = tag if tag.startswith('"') else ""  # weak ones begin with W/
 
     def _follows(self, stretch: str) -> bool:
         # What remains may come in several stretches: only the total tells the end.
-        found = re.fullmatch(rf"bytes {self.size}-\d+/(\d+)", stretch)
+        found = re.fullmatch(rf"bytes {self.size}-[0-9]{{1,19}}/([0-9]{{1,19}})", stretch)
         if found is None:
             return False
         self._total = int(found[1]) if self._total is None else self._total

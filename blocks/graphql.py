@@ -19,7 +19,7 @@ import httpx
 import msgspec
 
 from blocks.errors import BodyError, ConfigError, PagingError
-from blocks.json import Path, keys, peek, raw
+from blocks.json import Path, keys, peek
 from blocks.outcomes import Outcome, verdict
 from blocks.paginators import advance
 from blocks.places import JsonBody, kind, put, read, truth
@@ -137,7 +137,7 @@ class Errors:
             errors = peek(response.content, "errors")
             if not errors:
                 return None
-            data = raw(response.content, "data")
+            data = peek(response.content, "data")
         except msgspec.DecodeError:
             return None  # not JSON: for others to say
         found = errors if isinstance(errors, list) else [errors]
@@ -146,7 +146,7 @@ class Errors:
         if all(_codes(error) & _PASSING for error in found):
             return "retry"
         # An object in which everything is null is no data: the one field asked for has failed.
-        whole = data is None or not any(_values(msgspec.json.decode(data)))
+        whole = data is None or not any(_values(data))
         if whole and verdict(response).outcome in {"retry", "limited", "reauth"}:
             return None
         return "fail" if whole else self.partial
@@ -171,7 +171,8 @@ def wait(response: httpx.Response) -> float | None:
     if not isinstance(status, dict):
         return None
     asked, there, rate = (
-        value if isinstance(value, int | float) else -1
+        # Larger is no cost, and may not fit a float.
+        value if isinstance(value, int | float) and value <= 10**15 else -1
         for value in (
             cost.get("requestedQueryCost"),
             status.get("currentlyAvailable"),

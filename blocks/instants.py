@@ -61,12 +61,30 @@ def instant(value: Any, zone: str) -> datetime:
 
 
 def midnight(day: date, zone: str) -> datetime:
-    """The first instant of `day`, also where clocks change at midnight."""
-    return datetime.combine(day, time(), zone_of(zone)).astimezone(UTC)
+    """The first instant of `day`, also where clocks change at midnight.
+
+    Raises `CursorError` where that is not of the years 1 to 9999 in UTC.
+    """
+    try:
+        return datetime.combine(day, time(), zone_of(zone)).astimezone(UTC)
+    except OverflowError:
+        raise CursorError(f"expected a day of the years 1 to 9999, got {day}") from None
 
 
 def floor(point: datetime, step: timedelta, zone: str) -> datetime:
-    """Down to a multiple of `step` after midnight in `zone`."""
+    """Down to a multiple of `step` after midnight in `zone`.
+
+    Raises `CursorError` where that is not of the years 1 to 9999, as in the zero of .NET and Go
+    west of Greenwich.
+    """
+    try:
+        return _floor(point, step, zone)
+    except OverflowError:
+        message = f"expected a time of the years 1 to 9999 in {zone}, got {point}"
+        raise CursorError(message) from None
+
+
+def _floor(point: datetime, step: timedelta, zone: str) -> datetime:
     local = point.astimezone(zone_of(zone))
     wall = local.replace(tzinfo=None)
     rounded = wall - (wall - datetime.combine(wall, time())) % step

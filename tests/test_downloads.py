@@ -273,6 +273,21 @@ def test_a_transport_that_says_nothing_of_a_short_body() -> None:
     assert "expected 9 bytes, got 5" in str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1_0", ""])
+def test_a_length_that_is_none_is_an_error(length: str) -> None:
+    """A transport that lets any Content-Length through does not end in an error of Python's."""
+
+    def odd(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, headers={"content-length": length}, stream=httpx.ByteStream(b"x")
+        )
+
+    files = storage(transport=httpx.MockTransport(odd))
+    request = files.build_request("GET", "https://files.example.com/file")
+    with pytest.raises(BodyError, match="Content-Length in digits"):
+        list(prefetch(download(files, request, delay=at_once)))
+
+
 def test_http_2_marks_every_end() -> None:
     """There a body needs no length and no chunks to have an end of its own."""
 

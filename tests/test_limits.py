@@ -470,3 +470,8 @@ for _ in range(30):
     # Coverage has a lock of its own, which a forked child may find held.
     env = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE")}
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=env)
+
+
+def test_late_is_a_tenth_of_a_second_or_an_interval() -> None:
+    """Whichever is longer."""
+    assert [Rate(2, per=10).late, Rate(100).late] == [5.0, 0.1]

@@ -74,3 +74,27 @@ def test_what_was_marked_as_bad_is_an_error(
     assert caught.value.response is response
     assert "secret" not in str(caught.value)
     assert type(pickle.loads(pickle.dumps(caught.value))) is kind
+
+
+def test_each_status_is_of_one_class() -> None:
+    """All there are, without and with a `Retry-After`."""
+    found: dict[str, list[int]] = {}
+    for status in range(100, 600):
+        found.setdefault(verdict(httpx.Response(status)).outcome, []).append(status)
+    assert found["ok"] == [*range(100, 400)]
+    assert found["limited"] == [429]
+    assert found["reauth"] == [401]
+    final = {501, 505, 506, 508, 510, 511}
+    assert found["retry"] == [
+        408,
+        421,
+        425,
+        *(each for each in range(500, 600) if each not in final),
+    ]
+    told = {"Retry-After": "1"}
+    assert [
+        status
+        for status in range(100, 600)
+        if verdict(httpx.Response(status, headers=told)).outcome == "limited"
+    ] == [403, 429, 503]
+    assert accept(httpx.Response(200)) is False

@@ -402,3 +402,11 @@ def test_a_limit_is_at_least_one(limit: int) -> None:
     """Asking for no rows would end at once and in silence."""
     with pytest.raises(ConfigError, match="limit: expected at least 1"):
         Offset(limit)
+
+
+def test_offset_counts_from_zero_in_the_usual_parameters() -> None:
+    """Unless told otherwise: a first page that names no offset was that at 0."""
+    request = httpx.Request("GET", "https://api.example.com/items")
+    turned = Offset(2)(httpx.Response(200, json=[1, 2], request=request))
+    assert turned is not None
+    assert dict(turned.url.params) == {"offset": "2", "limit": "2"}

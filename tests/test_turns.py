@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.turns import Turns
+from tests.fuzz.texts import calls
 
 costs = st.sampled_from([0.5, 1.0, 1.0, 1.0, 2.0, 3.5, 7.0])
 
@@ -151,3 +152,31 @@ def test_clocks_read_out_of_order_harm_nothing(moments: Sequence[float]) -> None
     taken = [turns.claim_first(now=moment, cost=1)[0] for moment in moments for _ in range(3)]
     assert crowded([(at, 1.0) for at in taken], 1.0, 2) == []
     assert all(later >= earlier for earlier, later in itertools.pairwise(taken))
+
+
+def test_after_a_change_of_pace_places_are_due_by_the_new_one() -> None:
+    """What was claimed keeps its place; its time is as far away as the new pace makes it."""
+    turns = Turns(pace=2.0, burst=1)
+    assert turns.claim(at=10.0, now=10.0, cost=1) == 20.0
+    turns.change(4.0, now=20.0)
+    assert turns.due(44.0, 1) == 21.0
+    assert turns.claim_first(now=20.0, cost=1) == (20.0, 40.0)
+
+
+def test_a_gap_is_for_others_if_a_call_fits() -> None:
+    """Who passes later leaves what lies before: a whole unit is given away, half of one is not."""
+    for later, next_one in [(1.0, 100.0), (0.5, 101.5)]:
+        turns = Turns(pace=1.0, burst=1)
+        turns.claim(at=100.0 + later, now=100.0, cost=1)
+        assert turns.opening(at=100.0, now=100.0, cost=1) == next_one
+
+
+def test_gaps_gone_by_cost_nothing() -> None:
+    """A call after a thousand of them takes as many steps as one after ten."""
+    counted = []
+    for number in (10, 1000):
+        turns = Turns(pace=1.0, burst=1)
+        for index in range(number):
+            turns.claim(at=3.0 * index + 1.0, now=3.0 * index, cost=1)
+        counted.append(calls(lambda turns=turns, now=3.0 * number: turns.opening(now, now, 1)))  # type: ignore[misc]
+    assert counted[0] == counted[1]

@@ -59,7 +59,7 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """Integers of any size, such as ids and sequence numbers; also as text, written as numbers.
+    """Integers of up to 4,300 digits, such as ids and sequence numbers; also as text, written as numbers.
 
     `unique`: no two rows share one, so the highest that was seen need not be asked for again.
 
@@ -76,7 +76,8 @@ class Integers:
             raise CursorError(f"expected an integer, got {value!r}")
         try:
             number = Decimal(value)
-            if number == int(number):
+            # As many digits as Python itself reads: 1e999999999 would be a billion.
+            if number.adjusted() < 4300 and number == int(number):
                 return int(number)
         except (ArithmeticError, ValueError):
             pass

@@ -27,6 +27,8 @@ __all__ = ["Dates", "Epoch", "Pattern", "Times"]
 
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Microseconds: well beyond the year 9999.
+_FARTHEST = 10**18
 _UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
@@ -108,10 +110,12 @@ class Epoch:
             return instant(value, "UTC")
         try:
             micros = Decimal(value) * (self.step // _UNITS["us"])
-            return _EPOCH + timedelta(microseconds=math.floor(micros))
+            # Compared first: of 1e999999999 there is no making an integer.
+            if abs(micros) < _FARTHEST:
+                return _EPOCH + timedelta(microseconds=math.floor(micros))
         except (ArithmeticError, ValueError):
-            message = f"expected a number of {self.unit} since 1970, got {value!r}"
-            raise CursorError(message) from None
+            pass
+        raise CursorError(f"expected a number of {self.unit} since 1970, got {value!r}")
 
     def points(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Timestamps in UTC."""
@@ -178,7 +182,11 @@ class Dates:
         return midnight(self._day(point) - steps * _DAY, self.zone)
 
     def _day(self, point: datetime) -> date:
-        return point.astimezone(zone_of(self.zone)).date()
+        try:
+            return point.astimezone(zone_of(self.zone)).date()
+        except OverflowError:
+            message = f"expected a time of the years 1 to 9999 in {self.zone}, got {point}"
+            raise CursorError(message) from None
 
 
 @dataclass(frozen=True, slots=True)
