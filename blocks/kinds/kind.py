@@ -59,7 +59,7 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """Integers of up to 4,300 digits, such as ids and sequence numbers; also as text, written as numbers.
+    """Integers of up to 4,300 digits, such as ids; also as text, and written as numbers.
 
     `unique`: no two rows share one, so the highest that was seen need not be asked for again.
 
