@@ -39,9 +39,7 @@ _FARTHEST = 32 * 86400.0
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _SHARE = re.compile(r"([0-9]{1,15})/([0-9]{1,15})")
 # Begun at the first letter of a name only: a header of any length is read in linear time.
-_USAGE = re.compile(
-    r"(?<![a-z-])([a-z-]++)=([0-9]{1,15})/([0-9]{1,15})(?:\(appName=([^()]*+)\))?"
-)
+_USAGE = re.compile(r"(?<![a-z-])([a-z-]++)=([0-9]{1,15})/([0-9]{1,15})(?:\(appName=([^()]*+)\))?")
 
 Reset: TypeAlias = Literal["seconds", "epoch", "epoch-ms", "date"]
 Quotas: TypeAlias = "Callable[[httpx.Response, datetime], Iterable[Quota]]"
