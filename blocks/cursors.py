@@ -129,7 +129,7 @@ class Cursor:
     def mark(self) -> Any:
         """Where the next run is to go on, without its lookback; `None` before there is a value."""
         mark = self._kept()
-        return None if mark is None else self.kind.write(mark)
+        return None if mark is None else self.kind.write(self.kind.floor(mark))
 
     @property
     def counts(self) -> dict[str, int]:

@@ -71,7 +71,7 @@ def huggingface(
         query = {"author": owner, "full": "true", "sort": "lastModified", "direction": "-1"}
         first = hub.build_request("GET", "/api/datasets", params={**query, "limit": "100"})
         newer = Until(LinkHeader(), Older("lastModified", records="", than=seen.since))
-        yield from load(prefetch(pages(hub, first, newer)), seen)
+        yield from load(prefetch(pages(hub, first, newer)), seen, where=seen.within)
 
     @dlt.resource(
         merge_key=["hub_dataset", "hub_config", "hub_split"],

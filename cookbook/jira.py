@@ -67,7 +67,7 @@ def jira(
         updated = cursor("updated", start=start, lookback=timedelta(minutes=10), missing="raise")
         # Issues have times with an offset, JQL has none: the cursor's kind is not the query's.
         minutes = Pattern("%Y-%m-%d %H:%M", zone=ask("/myself")["timeZone"])
-        since = minutes.write(datetime.fromisoformat(updated.since))
+        since = minutes.write(minutes.floor(datetime.fromisoformat(updated.since)))
         fields = ask("/field")
         taken = ["id", "key", "self", "expand", *(f["id"] for f in fields if not f["custom"])]
         names = distinct({f["id"]: f["name"] for f in fields if f["custom"]}, taken)

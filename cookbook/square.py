@@ -4,7 +4,7 @@ Loads `catalog` (items with variations, categories, taxes, discounts, ...), `ord
 lines, and `locations`. What is deleted from the catalog goes: the search by `begin_time` lists it,
 with is_deleted. Orders are never deleted, but canceled. Authenticates with an access token
 (permissions ITEMS_READ, ORDERS_READ, MERCHANT_PROFILE_READ). Square publishes no rate, and answers
-429 with RATE_LIMITED to too many calls: 10 a second are careful.
+429 with RATE_LIMITED to too many calls: 10 a second at most, half as many after each such answer.
 
 An answer without any rows has no list at all, so that an empty object is a page without rows.
 Change: the start of orders, the version, `base_url` for the sandbox (https://connect.squareupsandbox.com).
@@ -24,6 +24,7 @@ from typing import Any
 import dlt
 import httpx
 
+from blocks.adaptive import Adaptive
 from blocks.auth import Bearer
 from blocks.batches import batches
 from blocks.client import client
@@ -31,7 +32,6 @@ from blocks.dlt import cursor, load
 from blocks.fanout import fan_out
 from blocks.fetch import pages
 from blocks.kinds import Times
-from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.paginators import NextToken, SinglePage
 from blocks.places import JsonBody, values
@@ -56,7 +56,7 @@ def square(
         base_url,
         auth=Bearer(token),
         headers={"Square-Version": version},
-        limit=Rate(10, burst=10),
+        limit=Adaptive(10, burst=10),
         retry=partial(Retry, reads=lambda _: True),
     )
 

@@ -271,7 +271,11 @@ def test_an_hour_that_clocks_show_twice() -> None:
     """No bound is in it, as the API could not tell which pass is meant; rows of both come after."""
     kind = Pattern("%Y-%m-%d %H:%M", zone="Europe/Berlin")
     first, second = (datetime(2024, 10, 27, hour, 30, tzinfo=UTC) for hour in (0, 1))
-    assert kind.write(first) == kind.write(second) == "2024-10-27 02:00"
+    floors = kind.floor(first), kind.floor(second)
+    assert [kind.write(floor) for floor in floors] == ["2024-10-27 02:00"] * 2
+    after = datetime(2024, 10, 27, 2, tzinfo=UTC)
+    assert kind.floor(after) == after
+    assert kind.write(kind.back(after)) == "2024-10-27 02:59"
     assert kind.read("2024-10-27 02:10") >= kind.floor(second)
     written = Pattern("%Y-%m-%d %H:%M %z", zone="Europe/Berlin")
     assert [written.write(first), written.write(second)] == [

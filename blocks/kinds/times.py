@@ -194,12 +194,13 @@ class Pattern:
     """Times in a format of `strptime`, of the clocks in `zone` unless it has `%z`.
 
     The step is as fine as the format; a longer one says that the API looks no closer. Clocks show
-    an hour twice when they go back: bounds then keep off it, to where it begins the first time.
+    an hour twice when they go back: `floor`, and so every bound, keeps off it, to where it begins
+    the first time. Floor what you write as a bound yourself.
 
     >>> minutes = Pattern("%Y-%m-%d %H:%M", zone="Europe/Berlin")
     >>> minutes.read("2024-05-01 10:00").isoformat(), minutes.step.seconds
     ('2024-05-01T08:00:00+00:00', 60)
-    >>> minutes.write(datetime(2024, 10, 27, 1, 30, tzinfo=UTC))
+    >>> minutes.write(minutes.floor(datetime(2024, 10, 27, 1, 30, tzinfo=UTC)))
     '2024-10-27 02:00'
     """
 
@@ -247,8 +248,9 @@ class Pattern:
         return each(column, self.read, _utc())
 
     def write(self, point: datetime) -> str:
-        """As the format says."""
-        return self._text(self.floor(point))
+        """As the format says, down to the step."""
+        # Not off the hour that comes twice: the last step before its end is in it.
+        return self._text(floor(point, self.step, self.zone))
 
     def floor(self, point: datetime) -> datetime:
         """Down to the step, counted from midnight in `zone`."""

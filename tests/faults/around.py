@@ -192,8 +192,11 @@ def certificates(rng: Random) -> Case:
 
 
 def machines(rng: Random) -> Case:
-    """A full disk, a directory that is read-only, too few files, too little memory, two at once."""
-    how = rng.choice(["disk", "disk", "read-only", "files", "memory", "bomb", "two"])
+    """A full disk, a directory that is read-only, too few files, too little memory.
+
+    Not two processes at once: dlt has no lock on a pipeline, and one in forty is stuck afterwards.
+    """
+    how = rng.choice(["disk", "disk", "read-only", "files", "memory", "bomb"])
     world = World(rng, ["link", "token", "page", "offset"])
 
     def swell(asked: Asked) -> Reply:
@@ -210,7 +213,6 @@ def machines(rng: Random) -> Case:
         what=how,
         expected={"bomb": "B", "files": "AB", "memory": "B", "read-only": "B"}.get(how, "AB"),
         faults={rng.randrange(2): [swell] * 9} if large else {},
-        extra=world.pages if how == "two" else 0,
         limited=how,
         warm=rng.random() < 0.5 and not large,
     )

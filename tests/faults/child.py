@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import traceback
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -27,31 +26,30 @@ from tests.faults.drivers import is_typed
 from tests.faults.source import Loaded, connect, read_ahead, rows
 from tests.faults.world import START
 
-__all__ = ["Told", "start"]
+__all__ = ["Told", "run"]
 
 Told = tuple[str, bool, str]
 """The name of the error, whether its type is a known one, and its traceback."""
 
 
-def start(kind: int, seed: int, how: str, url: str, folder: Path) -> Callable[[], Told]:
-    """Begin to read a case in a child under limit `how`; call to wait for its end."""
+def run(kind: int, seed: int, how: str, url: str, folder: Path) -> Told:
+    """Read a case in a child under limit `how`, to its end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_main, args=[there, kind, seed, how, url, folder], daemon=True)
     child.start()
     there.close()
-
-    def end() -> Told:
-        try:
-            told: Told = here.recv() if here.poll(60) else ("hangs", False, "")
-        except EOFError:
-            child.join(10)
-            told = f"died with {child.exitcode}", False, ""
-        child.kill() if told[0] == "hangs" else child.join(10)
-        return told
-
-    return end
+    try:
+        told: Told = here.recv() if here.poll(60) else ("hangs", False, "")
+    except EOFError:
+        child.join(10)
+        told = f"died with {child.exitcode}", False, ""
+    if told[0] == "hangs":
+        child.kill()
+    child.join(10)
+    here.close()
+    return told
 
 
 def _main(there: Connection, kind: int, seed: int, how: str, url: str, folder: Path) -> None:

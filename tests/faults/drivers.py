@@ -218,23 +218,17 @@ class Child(Dlt):
         """Read once."""
         if clean:
             return super().run(clean=True)
-        from tests.faults.child import start
+        from tests.faults.child import run
 
         api = Api(self.case, time.monotonic)
         outcome = Outcome([], None, None, api)
         with serving_thread(api) as server:
             api.url = server.url
-            how = self.case.limited
-            ends = [
-                start(*self.name, how, server.url, self.folder)
-                for _ in range(2 if how == "two" else 1)
-            ]
-            told = [end() for end in ends]
+            name, typed, shown = run(*self.name, self.case.limited, server.url, self.folder)
         for path, _, _ in os.walk(self.folder):
             Path(path).chmod(0o755)
-        for name, typed, shown in told:
-            if name:
-                outcome.error = (httpx.HTTPError if typed else RuntimeError)(f"{name}: {shown}")
+        if name:
+            outcome.error = (httpx.HTTPError if typed else RuntimeError)(f"{name}: {shown}")
         if self.case.limited in {"files", "memory", "bomb"} and outcome.error is None:
             return super().run(clean=True)  # read there into nothing, here for good
         self.state = self._loaded.state
