@@ -196,7 +196,7 @@ def put(
     if isinstance(target, JsonBody):
         try:
             body = _edited(request.content, keys(target.path), value, keep)
-        except (httpx.RequestNotRead, msgspec.DecodeError):
+        except (httpx.RequestNotRead, msgspec.DecodeError, UnicodeDecodeError):
             message = f"expected a request with a JSON object around {target!r}"
             raise PagingError(f"{message} ({where(request)})") from None
         return repeat(request, body=body)
@@ -213,7 +213,7 @@ def kind(value: Any) -> str:
 def _json(response: httpx.Response, reader: Callable[[bytes, Path], _T], path: Path) -> _T:
     try:
         return reader(response.content, path)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         got = f"{len(response.content)} bytes of {response.headers.get('content-type', 'no type')}"
         raise BodyError(f"expected JSON, got {got}: {error}", response) from error
 
@@ -238,7 +238,7 @@ def _form(request: httpx.Request) -> bytes:
 def _member(request: httpx.Request, target: JsonBody) -> Any:
     try:
         return peek(request.content, target.path)
-    except (httpx.RequestNotRead, msgspec.DecodeError):
+    except (httpx.RequestNotRead, msgspec.DecodeError, UnicodeDecodeError):
         message = f"expected a request with a JSON body for {target!r}"
         raise PagingError(f"{message} ({where(request)})") from None
 
