@@ -345,5 +345,5 @@ def test_nothing_outlives_the_demo(sent: signal.Signals) -> None:
                 break
         process.send_signal(sent)
         errors = process.stderr.read()  # ends when the demo and its server have closed it
-    assert process.returncode in (130, -sent)
+    assert process.returncode in (130, -sent), errors
     assert errors.strip() in ("Interrupted", "")
