@@ -24,8 +24,8 @@ test: .venv/.ready-dev ## Run all tests, warnings as errors
 	$(BIN)/python -m pytest --numprocesses auto
 
 check: .venv/.ready-dev ## Run every check: ruff, mypy --strict, tests with coverage
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE) hatch_build.py
+	$(BIN)/ruff format --check $(CODE) hatch_build.py
 	$(BIN)/mypy $(CODE)
 	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=term
 
@@ -54,11 +54,12 @@ bench: .venv/.ready-dev ## Measure: the normalizer, pipelines, limits, latency, 
 
 clean: ## Remove the environment and everything generated
 	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f blocks/normalize/_builder.*.so
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up runs again only when pyproject.toml changed; the stamp's name is the extra it installed.
 # An environment that is there is kept, unless its Python is gone or too old.
-.venv/.ready-%: pyproject.toml
+.venv/.ready-%: pyproject.toml hatch_build.py blocks/normalize/builder.c
 	@if ! $(BIN)/python -c '$(WILL_DO)' 2>/dev/null; then \
 		[ -n "$(PYTHON)" ] || { echo "Needs Python 3.11 or newer with venv (Debian: python3-venv)" >&2; exit 1; }; \
 		echo "Making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear .venv; fi

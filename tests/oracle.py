@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -108,11 +109,17 @@ def _written(
     return found
 
 
-def actual(schema: Schema, root: str, pages: Iterable[Any], rows: int = 5000) -> Rows:
-    """The rows of all tables that our normalizer makes of pages: bodies or parsed rows."""
+def actual(
+    schema: Schema, root: str, pages: Iterable[Any], rows: int = 5000, *, apart: bool = False
+) -> Rows:
+    """The rows of all tables that our normalizer makes of pages: bodies or parsed rows.
+
+    With `apart` each page is looked at alone, so that later ones find all that earlier ones taught.
+    """
     normalizer = Normalizer(root, dialect=Dialect(schema, "load"))
     out: Rows = {}
-    for tables in normalizer.stream(pages, rows):
+    streams = [[page] for page in pages] if apart else [pages]
+    for tables in chain.from_iterable(normalizer.stream(stream, rows) for stream in streams):
         for name, table in tables.items():
             table.validate(full=True)
             assert_arrow_types(schema, name, table)
@@ -125,7 +132,7 @@ def assert_arrow_types(schema: Schema, name: str, table: pa.Table) -> None:
     dialect = Dialect(schema)
     for field in table.schema:
         column = schema.tables[name]["columns"][field.name]
-        assert field.type == dialect.arrow_type(column)
+        assert field.type == dialect.settled(name)[field.name][1]
         assert field.nullable == column.get("nullable", True)
 
 
@@ -189,11 +196,13 @@ def compare(
     rows: int = 5000,
     parsed: bool = False,
     exact: bool = False,
+    apart: bool = False,
 ) -> None:
     """Fail unless both normalizers agree on every run, or both refuse the one that dlt refuses.
 
     `make` gives each a schema, which is stored and restored between runs as a pipeline does.
-    Pages are JSON bodies for ours, lists of Python values if `parsed`. `exact` compares ids too.
+    Pages are JSON bodies for ours, lists of Python values if `parsed`. `exact` compares ids too,
+    `apart` looks at each page alone.
     """
     make = make or schemas()
     ours, theirs = make(), make()
@@ -205,14 +214,14 @@ def compare(
             want = expected(theirs, "items", deepcopy(pages))
         except (DataValidationError, CannotCoerceNullException) as error:
             with pytest.raises(type(error)):
-                actual(ours, "items", bodies, rows)
+                actual(ours, "items", bodies, rows, apart=apart)
             return
         # dlt lets errors of Python, orjson and Arrow through where it meets what it cannot do.
         except Exception:  # noqa: BLE001
             with pytest.raises(REFUSALS):
-                actual(ours, "items", bodies, rows)
+                actual(ours, "items", bodies, rows, apart=apart)
             return
-        got = actual(ours, "items", bodies, rows)
+        got = actual(ours, "items", bodies, rows, apart=apart)
         assert columns(ours) == columns(theirs)
         assert (plain if exact else related)(got, "items") == (plain if exact else related)(
             want, "items"

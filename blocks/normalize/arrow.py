@@ -9,10 +9,8 @@ from __future__ import annotations
 import base64
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from operator import or_
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -24,12 +22,12 @@ from blocks.normalize.sparse import Sparse
 __all__ = ["build", "positions", "random_ids", "repeat"]
 
 _INT64, _FLOAT64 = pa.int64(), pa.float64()
-_NATIVE = {"text": STR, "bool": BOOL, "bigint": INT, "double": INT | FLOAT}
+_NATIVE = {"text": STR, "bool": BOOL, "bigint": INT, "double": INT | FLOAT, "timestamp": STR}
 
 # Arrow reads the year 0, dlt (as Python) does not. Nanoseconds begin in 1677.
 _FIRST_SECOND = -62_135_596_800
 # Rows from which on columns are worth a call each; places of sparse columns filled in one.
-_FEW = 250
+_FEW = 400
 _SLOTS = 2**20
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6}
 
@@ -41,61 +39,70 @@ def build(columns: Sequence[_Column], type_: str, arrow: pa.DataType) -> list[pa
 
     A column comes with the kinds among its values; `type_` is the dlt type of all of them.
     """
-    built: list[pa.Array | None] = []
-    for group in _groups(columns):
-        # One call for all: a call costs as much as a hundred values do.
-        values = [column.values if isinstance(column, Sparse) else column for column, _ in group]
-        kinds = reduce(or_, (kinds for _, kinds in group))
-        whole = _column(list(chain.from_iterable(values)), kinds, type_, arrow)
-        if whole is not None:
-            built += _parted([column for column, _ in group], whole)
-        elif len(group) == 1:
-            built.append(None)
-        else:
-            built += chain.from_iterable(build([each], type_, arrow) for each in group)
+    fitting = _NATIVE.get(type_, 0)
+    built: list[pa.Array | None] = [None] * len(columns)
+    dense: list[int] = []
+    sparse: list[int] = []
+    for index, (values, kinds) in enumerate(columns):
+        if not kinds & ~fitting:
+            (sparse if type(values) is Sparse else dense).append(index)
+    for indexes in chain(_groups(columns, dense, _FEW), _groups(columns, sparse, _SLOTS)):
+        group = [columns[index] for index in indexes]
+        arrays = _together(group, type_, arrow)
+        if arrays is None and len(group) > 1:
+            alone = (_together([each], type_, arrow) or [None] for each in group)
+            arrays = [*chain.from_iterable(alone)]
+        for index, array in zip(indexes, arrays or [None], strict=True):
+            built[index] = array
     return built
 
 
-def _groups(columns: Iterable[_Column]) -> Iterator[list[_Column]]:
-    """The columns by what can be made of them in one call, in their order."""
-    group: list[_Column] = []
-    for column in columns:
-        if group:
-            values, count = column[0], len(column[0])
-            alike = isinstance(values, Sparse) == isinstance(group[0][0], Sparse)
-            most = _SLOTS if isinstance(values, Sparse) else _FEW * len(group)
-            if not alike or count * (len(group) + 1) > most:
-                yield group
-                group = []
-        group.append(column)
-    if group:
-        yield group
+def _groups(columns: Sequence[_Column], indexes: list[int], most: int) -> Iterator[list[int]]:
+    """The columns at `indexes`, put together for one call: it costs as much as a hundred values.
+
+    Dense columns of few rows go together, and as many sparse ones as have `most` places.
+    """
+    if indexes:
+        values = columns[indexes[0]][0]
+        size = most // (len(values) or 1) if type(values) is Sparse else len(indexes)
+        size = max(size, 1) if type(values) is Sparse or len(values) < most else 1
+        for start in range(0, len(indexes), size):
+            yield indexes[start : start + size]
 
 
-def _parted(columns: Sequence[Sequence[Any]], whole: pa.Array) -> Iterable[pa.Array]:
-    """The arrays of `columns`, all sparse or none, from their values one after the other."""
-    if len(columns) == 1 and not isinstance(columns[0], Sparse):
-        return [whole]
-    count = len(columns[0])
-    sparse = [column for column in columns if isinstance(column, Sparse)]
+def _together(
+    columns: Sequence[_Column], type_: str, arrow: pa.DataType
+) -> Sequence[pa.Array] | None:
+    """The arrays of `columns`, all sparse or none, made in one call."""
+    first, kinds = columns[0]
+    count = len(first)
+    if type(first) is not Sparse and len(columns) == 1:
+        whole = _column(first, kinds, type_, arrow)
+        return None if whole is None else [whole]
+    for _, others in columns:
+        kinds |= others
+    sparse = [column for column, _ in columns if isinstance(column, Sparse)]
+    values = [column.values for column in sparse] or [column for column, _ in columns]
+    whole = _column(list(chain.from_iterable(values)), kinds, type_, arrow)
+    if whole is None:
+        return None
     if sparse:
-        rows = pa.array(list(chain.from_iterable(column.places for column in sparse)), pa.int64())
-        owners, _ = positions([len(column.places) for column in sparse])
-        places = pc.add(pc.multiply(owners, count), rows)
-        whole = whole.take(pc.inverse_permutation(places, max_index=count * len(columns) - 1))
+        places = [column.places for column in sparse]
+        rows = pa.array(list(chain.from_iterable(places)), pa.int64())
+        owners, _ = positions([*map(len, places)])
+        slots = pc.add(pc.multiply(owners, count), rows)
+        whole = whole.take(pc.inverse_permutation(slots, max_index=count * len(columns) - 1))
     return [whole.slice(start, count) for start in range(0, len(whole), count)]
 
 
 def _column(values: Sequence[Any], kinds: int, type_: str, arrow: pa.DataType) -> pa.Array | None:
-    if not kinds & ~_NATIVE.get(type_, 0):
-        try:
-            packed = _packed(values, kinds, arrow)
-            return pa.array(values, arrow) if packed is None else packed
-        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
-            return None  # beyond 64 bits, an integer that a float cannot hold, half a character
-    if type_ == "timestamp" and kinds == STR:
-        return _timestamps(pa.array(values, pa.string()), arrow)
-    return None
+    try:
+        if type_ == "timestamp":
+            return _timestamps(pa.array(values, pa.string()), arrow)
+        packed = _packed(values, kinds, arrow)
+        return pa.array(values, arrow) if packed is None else packed
+    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
+        return None  # beyond 64 bits, an integer that a float cannot hold, half a character
 
 
 def _packed(values: Sequence[Any], kinds: int, arrow: pa.DataType) -> pa.Array | None:
@@ -137,9 +144,9 @@ def random_ids(count: int, length: int) -> pa.Array:
     return pa.StringArray.from_buffers(count, offsets.buffers()[1], pa.py_buffer(text))
 
 
-def positions(counts: Sequence[int]) -> tuple[pa.Array, pa.Array]:
+def positions(counts: Sequence[int] | pa.Array) -> tuple[pa.Array, pa.Array]:
     """For lists of `counts` elements: each element's list, and its place in that list."""
-    sizes = pa.array([0, *counts], pa.int64())
+    sizes = pa.concat_arrays([pa.array([0], _INT64), pa.array(counts, _INT64)])
     offsets = pc.cumulative_sum(sizes)
     total = offsets[-1].as_py()
     lists = pa.LargeListArray.from_arrays(offsets, pa.nulls(total))

@@ -44,9 +44,10 @@ class Lists:
 
         Parent rows for which `keep` is false count as if they were not there.
         """
-        values = self.values if keep is None else list(compress(self.values, keep))
-        counts = [len(value) if value else 0 for value in values]
-        return counts, list(chain.from_iterable(value for value in values if value))
+        values = [value or () for value in self.values]
+        if keep is not None:
+            values = list(compress(values, keep))
+        return list(map(len, values)), list(chain.from_iterable(values))
 
 
 class Columns:
@@ -160,9 +161,14 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
                 values, kinds = Sparse(columns.count, places, values), kinds | NULL
             _put(node.slot(key), values, kinds, None, None, columns, below)
     else:
+        plain_columns = columns.values
         # One tuple a row and one zip is a third faster than an attribute pass per column.
         turned = zip(*map(astuple, rows), strict=True)
         for field, values in zip(layout.fields, turned, strict=False):
+            if field.scalar and field.slot.column not in plain_columns:
+                # By far the commonest case: no call for it.
+                plain_columns[field.slot.column] = values, field.scalar
+                continue
             kinds = kinds_of(values) if field.type is Any else field.kinds
             _put(field.slot, values, kinds, field.layout, field.elements, columns, below)
     # dlt keeps the objects of a row on a stack: the last one comes first.

@@ -8,6 +8,7 @@ range of versions is pinned in `pyproject.toml`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
@@ -60,10 +61,12 @@ class Dialect:
             SimpleNamespace(destination_capabilities=self._capabilities),  # type: ignore[arg-type]
         )
         self._row_id_kinds: dict[str, str] = {}
-        self._arrow_types: dict[tuple[Any, ...], pa.DataType] = {}
+        self._places: dict[tuple[Any, ...], tuple[str, pa.DataType]] = {}
+        self._before: dict[str, dict[str, TColumnSchema]] | None = None
         self._settled: dict[str, dict[str, tuple[str, pa.DataType]]] = {}
         self._fields: dict[str, list[pa.Field]] = {}
         self._claimed: set[str] = set()
+        self.changes = 0  # how often there was something new: a key, a table, a column
         self.crowded = False
         self.clashing = False
         self._refused_tables: set[str] = set()
@@ -114,6 +117,7 @@ class Dialect:
 
     def claim(self, table: str) -> None:
         """Note that a place in the records fills `table`; two places make it `crowded`."""
+        self.changes += 1
         self.crowded |= table in self._claimed
         self._claimed.add(table)
 
@@ -134,9 +138,11 @@ class Dialect:
             self._row_id_kinds[root] = helpers.get_root_row_id_type(self.schema, root)
         return self._row_id_kinds[root]
 
-    def excludes(self, table: str, column: str) -> bool:
-        """Whether the filters of the schema leave the column out."""
-        return not self._rows._filter_row(table, {column: True})
+    def excluded(self, table: str, columns: Iterable[str]) -> list[str]:
+        """Those of `columns` that the filters of the schema leave out."""
+        if not self.schema._compiled_excludes:
+            return []
+        return [name for name in columns if not self._rows._filter_row(table, {name: True})]
 
     def is_root(self, table: str) -> bool:
         """Whether the schema has a table found in lists as one of its own, not as a nested one."""
@@ -156,6 +162,28 @@ class Dialect:
     def _config(self) -> Any:
         return self.schema._normalizers_config["json"].get("config") or {}
 
+    def is_strict(self, root: str) -> bool:
+        """Whether rows need more than their values put into columns: filters, contracts, ids."""
+        return bool(
+            self.row_id_kind(root) != "random"
+            or self.schema._compiled_excludes
+            or self._refused_tables
+            or self._refused
+        )
+
+    def is_odd(self, table: str, *, nested: bool) -> bool:
+        """Whether rows below inherit values, or a null would have to be refused at once."""
+        handed = self.inherited(table, not nested)
+        unsettled = self.schema.tables[table]["columns"].values()
+        return (
+            (nested and self.is_root(table))
+            or any(here != self.row_id for here in handed)
+            or any(
+                not column.get("nullable", True) and not is_complete_column(column)
+                for column in unsettled
+            )
+        )
+
     # Columns
 
     def known(self, table: str, column: str) -> TColumnSchema | None:
@@ -166,14 +194,14 @@ class Dialect:
     def settled(self, table: str) -> dict[str, tuple[str, pa.DataType]]:
         """The columns of `table` whose type is settled: their dlt types with the Arrow types.
 
-        The same dict each time; it grows with what is learned.
+        The same dict each time; it grows with what is learned. Columns of one type have one tuple.
         """
         found = self._settled.setdefault(table, {})
         columns = self.schema.tables.get(table, {"columns": {}})["columns"]
         if len(found) < len(columns):
             for name, column in columns.items():
                 if name not in found and is_complete_column(column):
-                    found[name] = str(column["data_type"]), self.arrow_type(column)
+                    found[name] = self._place(column)
         return found
 
     def is_new(self, table: str) -> bool:
@@ -193,14 +221,14 @@ class Dialect:
             ]
         return found
 
-    def arrow_type(self, column: TColumnSchema) -> pa.DataType:
-        """The Arrow type dlt writes a column with."""
+    def _place(self, column: TColumnSchema) -> tuple[str, pa.DataType]:
+        """The type of a column, and the Arrow type dlt writes it with: one tuple for each type."""
         key = tuple(map(column.get, _TYPING))
-        found = self._arrow_types.get(key)
+        found = self._places.get(key)
         if found is None:
             zone = get_context_timezone_name()
-            found = get_py_arrow_datatype(column, self._capabilities, zone)
-            self._arrow_types[key] = found
+            arrow = get_py_arrow_datatype(column, self._capabilities, zone)
+            found = self._places[key] = str(column["data_type"]), arrow
         return found
 
     def refuses(self, table: str, column: str | None = None) -> str | None:
@@ -239,6 +267,9 @@ class Dialect:
         self, table: str, parent: str | None, partial: TTableSchema, row: dict[str, Any]
     ) -> None:
         schema = self.schema
+        self.changes += 1
+        if self._before is None:
+            self._before = self._columns()
         owner = table if table in schema.tables else parent or table
         contract = schema.resolve_contract_settings_for_table(owner)
         allowed, filters = schema.apply_schema_contract(contract, partial, data_item=row)
@@ -250,27 +281,31 @@ class Dialect:
         if allowed is not None:
             schema.update_table(allowed, normalize_identifiers=False)
 
-    def snapshot(self) -> dict[str, dict[str, TColumnSchema]]:
-        """All columns of all tables, for `restore`."""
-        return {
-            name: {column: dict(hints) for column, hints in table["columns"].items()}  # type: ignore[misc]
-            for name, table in self.schema.tables.items()
-        }
+    def remember(self) -> None:
+        """From here on keep what `forget` needs."""
+        self._before = None  # made when there is something to learn
 
-    def restore(self, snapshot: dict[str, dict[str, TColumnSchema]]) -> bool:
-        """Forget what was learned since `snapshot`; return whether there was anything."""
-        if snapshot == self.snapshot():
+    def forget(self) -> bool:
+        """Unlearn all since `remember`; return whether there was anything."""
+        if self._before is None or self._before == self._columns():
             return False
         for name in list(self.schema.tables):
-            if name in snapshot:
-                self.schema.tables[name]["columns"] = snapshot[name]
+            if name in self._before:
+                self.schema.tables[name]["columns"] = self._before[name]
             else:
                 del self.schema.tables[name]
+        self._before = self._columns()
         self._refused_tables.clear()
         self._refused.clear()
         self._settled.clear()
         self._fields.clear()
         return True
+
+    def _columns(self) -> dict[str, dict[str, TColumnSchema]]:
+        return {
+            name: {column: dict(hints) for column, hints in table["columns"].items()}  # type: ignore[misc]
+            for name, table in self.schema.tables.items()
+        }
 
     def refuse_null(self, table: str, column: str) -> None:
         """Raise dlt's error for a null in a column that may have none."""

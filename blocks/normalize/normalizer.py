@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from blocks.errors import NormalizeError
 from blocks.json import Path
+from blocks.normalize.builder import Builder, compiled
 from blocks.normalize.columns import Rows
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.plan import Elements
 from blocks.normalize.reader import Reader
-from blocks.normalize.tables import concat, tables
+from blocks.normalize.tables import Part, table, tables
 from blocks.normalize.tree import Table
 
 __all__ = ["Carried", "Normalizer", "Page"]
@@ -27,9 +28,10 @@ Page: TypeAlias = bytes | list[Any] | pa.Table
 Carried: TypeAlias = tuple[Page, Mapping[str, Any]]
 """A page and what to add to each of its root rows: values by their keys."""
 
-# Turned on their side, rows are read column by column: from the processor's cache, if they fit.
-# From 5,000 rows down to 1,000 that doubles the speed (bench/normalize.py).
-_CHUNK_BYTES = 2 << 20
+# Rows are read again, or column by column, from the processor's cache if they fit. From 5,000 rows
+# down to 1,000 that doubles the speed; a builder has so little to do for a chunk that the smallest
+# is best, the other way is slower below a megabyte (bench/normalize.py).
+_CHUNK_BYTES = 384 << 10 if compiled else 1 << 20
 _CHUNK_ROWS = 1000
 
 _NOTHING: Mapping[str, Any] = {}
@@ -63,6 +65,7 @@ class Normalizer:
         # An id that is a hash of the whole row needs the row as it came.
         hashed = self.dialect.row_id_kind(name) == "row_hash"
         self._reader = Reader(self._root, path, planned=not hashed)
+        self._builder: Builder | None = None
 
     def __call__(self, page: Page) -> dict[str, pa.Table]:
         """The tables of one page."""
@@ -83,7 +86,9 @@ class Normalizer:
         >>> tables["comments"].column("issue").to_pylist()
         [1, 1, 2]
         """
-        held = _Held()
+        # A stream that is left early takes its rows with it.
+        builder, self._builder = self._builder or Builder(self._root), None
+        held = _Held(self._root, builder)
         try:
             for chunk in self._chunks(pages):
                 self._add(held, chunk)
@@ -95,15 +100,18 @@ class Normalizer:
             raise
         if held.count:
             yield held.take()
+        self._builder = builder
 
     def _add(self, held: _Held, chunk: _Chunk) -> None:
         with _no_collector():
-            before = self.dialect.snapshot()
+            if held.append(chunk):
+                chunk.clear()
+                return
             try:
                 held.add(tables(self._root, chunk.rows, chunk.plan, chunk.added))
             except NormalizeError:
                 # Find the page with the value that fits nowhere; rows before it count.
-                self.dialect.restore(before)
+                self.dialect.forget()
                 for page, rows, added in chunk.pages():
                     try:
                         held.add(tables(self._root, rows, chunk.plan, added))
@@ -221,18 +229,30 @@ class _Chunk:
 class _Held:
     """Tables waiting to be handed out together."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._parts: dict[str, list[pa.Table]] = {}
+    def __init__(self, root: Table, builder: Builder) -> None:
+        self._root = root
+        self._builder = builder
+        self._count = 0
+        self._parts: dict[str, list[Part]] = {}
 
-    def add(self, tables: dict[str, pa.Table]) -> None:
-        for name, table in tables.items():
-            self._parts.setdefault(name, []).append(table)
-        self.count += next(iter(tables.values())).num_rows if tables else 0
+    @property
+    def count(self) -> int:
+        return self._count + self._builder.rows
+
+    def append(self, chunk: _Chunk) -> bool:
+        """Take a chunk whose rows need no look of their own, if it is such a one."""
+        return self._builder.append(chunk.plan, chunk.rows, chunk.added)
+
+    def add(self, tables: dict[str, list[Part]]) -> None:
+        for made in (self._builder.take(), tables):
+            for name, parts in made.items():
+                self._parts.setdefault(name, []).extend(parts)
+            self._count += sum(part.rows for part in made.get(self._root.name, ()))
 
     def take(self) -> dict[str, pa.Table]:
-        parts, self._parts, self.count = self._parts, {}, 0
-        return {name: concat(tables) for name, tables in parts.items()}
+        self.add({})
+        parts, self._parts, self._count = self._parts, {}, 0
+        return {name: table(self._root.dialect, name, found) for name, found in parts.items()}
 
 
 @contextmanager

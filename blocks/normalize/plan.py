@@ -22,6 +22,7 @@ from blocks.normalize.shape import (
     NULL,
     OBJECT,
     OTHER,
+    SCALAR,
     STR,
     Shape,
 )
@@ -66,13 +67,17 @@ class Layout:
 
 
 class Field:
-    """What one key of a struct may hold, and the plans for what is below it."""
+    """What one key of a struct may hold, and the plans for what is below it.
 
-    __slots__ = ("default", "elements", "kinds", "layout", "slot", "type")
+    `scalar` are the kinds of its values if they make a column and nothing else, 0 otherwise.
+    """
+
+    __slots__ = ("default", "elements", "kinds", "layout", "scalar", "slot", "type")
 
     def __init__(self, shape: Shape, slot: Slot) -> None:
         self.slot = slot
         self.kinds = _widened(shape.kinds)
+        self.scalar = 0
         self.layout: Layout | None = None
         self.elements: Elements | None = None
         self.default: Any = None
@@ -87,6 +92,8 @@ class Field:
             self.default = self.layout.empty
         else:
             self.kinds |= NULL
+        if not self.kinds & (OBJECT | LIST):
+            self.scalar = self.kinds & SCALAR
         self.type = _type(self.kinds, self.layout, self.elements)
 
 

@@ -20,7 +20,7 @@ from blocks.normalize.shape import LIST, OBJECT
 from blocks.normalize.tree import Table
 from blocks.normalize.values import json_text
 
-__all__ = ["settle"]
+__all__ = ["array", "settle"]
 
 _NATIVE = {"text": str, "bool": bool, "bigint": int, "double": float}
 
@@ -40,7 +40,7 @@ def settle(
     arrays: dict[str, pa.Array] = {}
     misfits: dict[str, Sequence[Any]] = {}
     dropped: set[int] = set()
-    groups: dict[tuple[str, pa.DataType], list[str]] = {}
+    groups: dict[int, tuple[tuple[str, pa.DataType], list[str]]] = {}
     for name, (values, kinds) in columns.values.items():
         place = known.get(name)
         if place is None:
@@ -52,19 +52,20 @@ def settle(
                 # Its first value went to a variant: it has a preferred type that did not fit.
                 misfits[name] = values
         elif place[0] == "json" and not kinds & ~(OBJECT | LIST):
-            arrays[name] = _array(table, name, values)
+            arrays[name] = array(table, name, values)
         else:
-            groups.setdefault(place, []).append(name)
-    for (type_, arrow), names in groups.items():
+            # One tuple for each type, so that its identity will do: Arrow types are slow to hash.
+            groups.setdefault(id(place), (place, []))[1].append(name)
+    for (type_, arrow), names in groups.values():
         built = build([columns.values[name] for name in names], type_, arrow)
-        for name, array in zip(names, built, strict=True):
-            if array is None:
+        for name, whole in zip(names, built, strict=True):
+            if whole is None:
                 misfits[name] = columns.values[name][0]
             else:
-                arrays[name] = array
+                arrays[name] = whole
     for name, fitted in _fit(table, misfits, columns.count, dropped).items():
-        array = _array(table, name, fitted)
-        arrays[name] = pc.coalesce(array, arrays[name]) if name in arrays else array
+        made = array(table, name, fitted)
+        arrays[name] = pc.coalesce(made, arrays[name]) if name in arrays else made
     keep = [index not in dropped for index in range(columns.count)] if dropped else None
     return arrays, keep
 
@@ -83,8 +84,9 @@ def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
     # dlt refuses even a null where its hints allow none.
     first: dict[str, Any] = dict.fromkeys(columns.nulls - columns.values.keys())
     known = dialect.settled(table.name)
-    for name, (values, _) in columns.values.items():
-        if name not in known and not dialect.refuses(table.name, name):
+    for name in [name for name in columns.values if name not in known]:
+        if not dialect.refuses(table.name, name):
+            values, _ = columns.values[name]
             first[name] = next((value for value in values if value is not None), None)
     first.update((name, value) for name, value in ids.items() if name not in known)
     if first and not dialect.refuses(table.name):
@@ -124,7 +126,7 @@ def _fit(
     return fitted
 
 
-def _array(table: Table, name: str, values: Sequence[Any]) -> pa.Array:
+def array(table: Table, name: str, values: Sequence[Any]) -> pa.Array:
     """The array of values that fit, as dlt would write them."""
     type_, arrow = table.dialect.settled(table.name)[name]
     if type_ == "json":

@@ -6,7 +6,7 @@ comes from, and what the rows above it hand down (`_dlt_root_id`, as a rule).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, compress, repeat
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from blocks.errors import NormalizeError
 from blocks.normalize.arrow import positions, random_ids
+from blocks.normalize.arrow import repeat as repeat_text
 from blocks.normalize.columns import Columns, Rows, gather, plain_values
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.plan import Elements
@@ -23,9 +24,16 @@ from blocks.normalize.shape import SCALAR, kinds_of
 from blocks.normalize.tree import Table
 from blocks.normalize.values import nested_hash, row_hash
 
-__all__ = ["concat", "tables"]
+__all__ = ["Part", "handed_down", "table", "tables"]
 
 _NOTHING: Mapping[str, Sequence[Any]] = {}
+
+
+class Part(NamedTuple):
+    """Some rows of a table: how many, and an array for each column they have."""
+
+    rows: int
+    arrays: Mapping[str, pa.Array]
 
 
 class _Origin(NamedTuple):
@@ -44,14 +52,14 @@ class _Origin(NamedTuple):
 
 def tables(
     root: Table, rows: Rows, elements: Elements | None, added: Mapping[str, Sequence[Any]]
-) -> dict[str, pa.Table]:
+) -> dict[str, list[Part]]:
     """The tables of `rows`: the root first, then nested ones that have rows, by name.
 
     `added` are columns of the root table beside those of the rows.
     """
-    out: dict[str, list[pa.Table]] = {}
+    out: dict[str, list[Part]] = {}
     dialect: Dialect = root.dialect
-    before = dialect.snapshot()
+    dialect.remember()
     misfit = False
     try:
         _write(root, rows, elements, None, out, added)
@@ -59,7 +67,7 @@ def tables(
         if not dialect.crowded:
             raise
         misfit = True
-    if dialect.crowded and (dialect.restore(before) or misfit):
+    if dialect.crowded and (dialect.forget() or misfit):
         # A table filled from two places learns its columns from whichever row comes first, as
         # dlt meets them: row by row, each with the rows below it.
         out.clear()
@@ -67,12 +75,31 @@ def tables(
             row = slice(index, index + 1)
             here = {name: values[row] for name, values in added.items()}
             _write(root, rows[row], elements, None, out, here, singly=True)
-    return {name: concat(parts) for name, parts in out.items()}
+    return out
 
 
-def concat(parts: list[pa.Table]) -> pa.Table:
-    """Tables of the same name as one, with all the columns that any of them has."""
-    return parts[0] if len(parts) == 1 else pa.concat_tables(parts, promote_options="default")
+def table(dialect: Dialect, name: str, parts: Sequence[Part]) -> pa.Table:
+    """The rows of all `parts`, with all settled columns of the table in the order of the schema.
+
+    Columns that a part has not are null there.
+    """
+    data = []
+    fields = []
+    for field in dialect.fields(name):
+        arrays = [part.arrays.get(field.name) for part in parts]
+        type_ = next((array.type for array in arrays if array is not None), field.type)
+        column = pa.chunked_array(
+            [
+                pa.nulls(part.rows, type_) if array is None else array
+                for part, array in zip(parts, arrays, strict=True)
+            ],
+            type_,
+        )
+        if not field.nullable and column.null_count:
+            dialect.refuse_null(name, field.name)
+        data.append(column)
+        fields.append(field if type_ == field.type else field.with_type(type_))
+    return pa.Table.from_arrays(data, schema=pa.schema(fields))
 
 
 def _write(
@@ -80,7 +107,7 @@ def _write(
     rows: Rows,
     elements: Elements | None,
     origin: _Origin | None,
-    out: dict[str, list[pa.Table]],
+    out: dict[str, list[Part]],
     added: Mapping[str, Sequence[Any]] = _NOTHING,
     *,
     singly: bool = False,
@@ -110,7 +137,7 @@ def _write(
     if not count:
         return
     derived = _add_ids(table, arrays, _Rows(rows, columns, keep, added), count, origin)
-    out.setdefault(table.name, []).append(_arrow_table(dialect, table.name, arrays, count))
+    out.setdefault(table.name, []).append(Part(count, arrays))
     for lists in columns.lists:
         counts, items = lists.flatten(keep)
         if items:
@@ -138,9 +165,8 @@ def _set_system_columns(
             columns.put(name, values, kinds_of(values))
     for name in [dialect.load] if is_root else [dialect.parent_id, dialect.list_index]:
         columns.values.pop(name, None)
-    for name in list(columns.values):
-        if dialect.excludes(table.name, name):
-            del columns.values[name]
+    for name in dialect.excluded(table.name, columns.values):
+        del columns.values[name]
 
 
 def _id_samples(table: Table, inherited: Mapping[str, Any], *, is_root: bool) -> dict[str, Any]:
@@ -150,6 +176,16 @@ def _id_samples(table: Table, inherited: Mapping[str, Any], *, is_root: bool) ->
     if is_root:
         return {**samples, dialect.load: "", dialect.row_id: ""}
     return {**samples, dialect.parent_id: "", dialect.list_index: 0, dialect.row_id: ""}
+
+
+def handed_down(table: Table, inherited: Iterable[str]) -> dict[str, str]:
+    """The columns that rows below inherit, each with the one here that it comes from.
+
+    `inherited` are those that the rows here have from above.
+    """
+    dialect = table.dialect
+    rules = dialect.inherited(table.name, table.parent is None or dialect.is_root(table.name))
+    return {name: name for name in inherited} | {there: here for here, there in rules.items()}
 
 
 def _hand_down(
@@ -163,10 +199,8 @@ def _hand_down(
 ) -> dict[str, Any]:
     """What rows below inherit: ids as arrays, values as they came, both one for each child."""
     dialect = table.dialect
-    rules = dialect.inherited(table.name, table.parent is None or dialect.is_root(table.name))
-    sources = {name: name for name in inherited} | {there: here for here, there in rules.items()}
     handed: dict[str, Any] = {}
-    for there, here in sources.items():
+    for there, here in handed_down(table, inherited).items():
         if here in columns.values and here != dialect.row_id:
             values = columns.values[here][0]
             kept = values if keep is None else compress(values, keep)
@@ -196,7 +230,7 @@ def _add_ids(
     dialect = table.dialect
     given = arrays.pop(dialect.row_id, None)
     if origin is None:
-        arrays[dialect.load] = pa.repeat(pa.scalar(dialect.load_id or "", pa.string()), count)
+        arrays[dialect.load] = repeat_text(dialect.load_id or "", count)
         kind = dialect.row_id_kind(table.name)
     else:
         kind = "place" if origin.derived else "random"
@@ -236,21 +270,3 @@ def _hashes(table: Table, kind: str, rows: _Rows) -> list[str]:
             dicts = [{**row, name: value} for row, value in zip(dicts, values, strict=True)]
     kept = dicts if rows.keep is None else compress(dicts, rows.keep)
     return [row_hash(row, names) for row in kept]
-
-
-def _arrow_table(
-    dialect: Dialect, name: str, arrays: Mapping[str, pa.Array], count: int
-) -> pa.Table:
-    """All settled columns of the table in the order of the schema; those not seen are null."""
-    data = []
-    fields = dialect.fields(name)
-    for field in fields:
-        array = arrays.get(field.name)
-        if array is None:
-            array = pa.nulls(count, field.type)
-        elif array.type != field.type:
-            fields = [each.with_type(array.type) if each is field else each for each in fields]
-        if not field.nullable and array.null_count:
-            dialect.refuse_null(name, field.name)
-        data.append(array)
-    return pa.Table.from_arrays(data, schema=pa.schema(fields))

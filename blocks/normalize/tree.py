@@ -58,6 +58,10 @@ class Table:
             self.values if parent is None else Node(self, (), level - 1, level - 1).slot("list")
         )
 
+    def has_records(self, column: str) -> bool:
+        """Whether the records have a value for this column."""
+        return column in self.columns
+
     def claim(self, slot: Slot) -> None:
         """Note that values of `slot` go to its column; two slots for one make a clash.
 
@@ -69,6 +73,7 @@ class Table:
                 " give the object whose keys are data the type json"
             )
         first = self.columns.setdefault(slot.column, slot)
+        self.dialect.changes += 1
         if first is not slot and first.owner.row_level == slot.owner.row_level:
             self.clashes = self.dialect.clashing = True
             logger.warning(
@@ -114,6 +119,11 @@ class Slot:
         table.claim(self)
         self._node: Node | None = None
         self._items: Table | None = None
+
+    @property
+    def below(self) -> tuple[Node | None, Table | None]:
+        """The node and the nested table, as far as they were needed."""
+        return self._node, self._items
 
     @property
     def node(self) -> Node:

@@ -1,0 +1,167 @@
+"""Builders: rows whose columns are all settled, straight into the buffers of Arrow arrays.
+
+The common case, in C (`builder.c`): nothing is learned from these rows, no value needs coercion,
+no contract drops any. Whatever is not so is refused, whole, and goes the way of `tables.py`, which
+gives the same tables; so does everything where the extension was not compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import pyarrow as pa
+
+from blocks.normalize.arrow import build, positions, random_ids, repeat
+from blocks.normalize.plan import Elements
+from blocks.normalize.program import Program, program
+from blocks.normalize.settle import array
+from blocks.normalize.shape import NULL, kinds_of
+from blocks.normalize.tables import Part, handed_down
+from blocks.normalize.tree import Table
+
+try:
+    compiled: Any = import_module("blocks.normalize._builder")
+except ImportError:  # there was no C compiler, or no headers of Python
+    compiled = None
+
+__all__ = ["Builder", "compiled"]
+
+_EAGER = 8
+"""Programs made at once when something was learned; after these the wait doubles each time."""
+_LONGEST = 10
+
+
+class Builder:
+    """Takes rows of one root table until they are asked for as parts of tables."""
+
+    def __init__(self, root: Table) -> None:
+        self._root = root
+        self._program: Program | None = None
+        self._made: Any = None
+        self._plan: Elements | None = None
+        self._changes = -1
+        self._programs = 0
+        self._wait = 0
+        self._added: list[tuple[int, int, dict[str, pa.Array]]] = []
+        self._parts: dict[str, list[Part]] = {}
+        self._finished = 0
+
+    @property
+    def rows(self) -> int:
+        """How many root rows wait to be taken."""
+        return self._finished + (self._made.rows if self._made else 0)
+
+    def append(self, plan: Elements | None, rows: Any, added: Mapping[str, Sequence[Any]]) -> bool:
+        """Take all rows, decoded by `plan` or plain, or none; whether it did.
+
+        `added` are columns beside those of the rows.
+        """
+        if compiled is None or type(rows) is not list or not self._is_ready(plan):
+            return False
+        arrays = self._arrays(added)
+        start = self._made.rows
+        if arrays is None or not self._made.append(rows):
+            return False
+        if arrays:
+            self._added.append((start, len(rows), arrays))
+        self._programs = max(0, self._programs - 1)
+        return True
+
+    def take(self) -> dict[str, list[Part]]:
+        """All rows so far, in the form of `tables.tables`; begins anew."""
+        self._finish()
+        parts, self._parts, self._finished = self._parts, {}, 0
+        return parts
+
+    def _is_ready(self, plan: Elements | None) -> bool:
+        changes = self._root.dialect.changes
+        if self._changes != changes or (plan is not None and plan is not self._plan):
+            if self._wait:
+                self._wait -= 1
+                return False
+            self._finish()
+            self._changes, self._plan = changes, plan
+            self._program = program(self._root, plan)
+            self._programs += 1
+            self._wait = 2 ** min(max(0, self._programs - _EAGER), _LONGEST) - 1
+            self._made = self._program and compiled.Builder(
+                self._program.columns,
+                self._program.entries,
+                self._program.nodes,
+                self._program.tables,
+            )
+        if self._program is None:
+            return False
+        # Objects of rows that were parsed elsewhere may have no JSON.
+        return plan is not None or not any(code == "o" for code, _ in self._program.columns)
+
+    def _arrays(self, added: Mapping[str, Sequence[Any]]) -> dict[str, pa.Array] | None:
+        """The columns to add, if there is nothing to do but that."""
+        known = self._root.dialect.settled(self._root.name)
+        arrays: dict[str, pa.Array] = {}
+        for name, values in added.items():
+            if name not in known or self._root.has_records(name):
+                return None
+            [made] = build([(values, kinds_of(values) & ~NULL)], *known[name])
+            if made is None:
+                return None
+            arrays[name] = made
+        return arrays
+
+    def _finish(self) -> None:
+        if self._program is None or not self._made.rows:
+            return
+        columns, tables = self._made.finish(pa.allocate_buffer)
+        found: list[dict[str, pa.Array]] = [{} for _ in tables]
+        for (code, table), name, buffers in zip(
+            self._program.columns, self._program.names, columns, strict=True
+        ):
+            owner = self._program.owners[table][0]
+            rows = tables[table][0]
+            if code == "o":
+                found[table][name] = array(owner, name, buffers)
+            else:
+                arrow = owner.dialect.settled(owner.name)[name][1]
+                nulls, *parts = buffers
+                parts = parts if code == "t" else [parts[0], parts[2]]
+                found[table][name] = pa.Array.from_buffers(arrow, rows, parts, nulls)
+        self._add_columns(found[0], tables[0][0])
+        self._add_ids(self._program, found, tables)
+        for (owner, _), arrays, (count, _) in zip(self._program.owners, found, tables, strict=True):
+            if count:
+                self._parts.setdefault(owner.name, []).append(Part(count, arrays))
+        self._finished += tables[0][0]
+
+    def _add_columns(self, arrays: dict[str, pa.Array], rows: int) -> None:
+        for name in {name for _, _, added in self._added for name in added}:
+            arrow = self._root.dialect.settled(self._root.name)[name][1]
+            pieces, at = [], 0
+            for start, count, added in self._added:
+                if name in added:
+                    pieces += [pa.nulls(start - at, arrow), added[name]]
+                    at = start + count
+            arrays[name] = pa.concat_arrays([*pieces, pa.nulls(rows - at, arrow)])
+        self._added = []
+
+    def _add_ids(
+        self, program: Program, found: list[dict[str, pa.Array]], tables: list[tuple[int, Any]]
+    ) -> None:
+        dialect = self._root.dialect
+        inherited: list[dict[str, pa.Array]] = []
+        for (_, above), arrays, (count, lists) in zip(program.owners, found, tables, strict=True):
+            handed: dict[str, pa.Array] = {}
+            if above < 0:
+                arrays[dialect.load] = repeat(dialect.load_id or "", count)
+            else:
+                counts = pa.Array.from_buffers(pa.int64(), lists.size // 8, [None, lists])
+                parents, places = positions(counts)
+                owner = program.owners[above][0]
+                for there, here in handed_down(owner, inherited[above]).items():
+                    handed[there] = found[above][here].take(parents)
+                arrays.update(handed)
+                arrays[dialect.parent_id] = found[above][dialect.row_id].take(parents)
+                arrays[dialect.list_index] = places
+            inherited.append(handed)
+            arrays[dialect.row_id] = random_ids(count, dialect.id_length)

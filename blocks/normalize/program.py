@@ -1,0 +1,137 @@
+"""Programs: the tree of tables, as the flat lists that a compiled builder is made of.
+
+Only of what is settled: a key without a column, a node or a table of its own takes nothing but
+null.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from blocks.normalize.plan import Elements, Layout
+from blocks.normalize.tree import Node, Slot, Table
+
+__all__ = ["Program", "program"]
+
+Entry: TypeAlias = tuple[int, int, int]
+"""The numbers of a column, a node and a table, -1 for none."""
+
+# The type of a column in C, by what it is called in dlt and in Arrow.
+_CODES = {
+    ("text", pa.string()): "t",
+    ("bigint", pa.int64()): "i",
+    ("double", pa.float64()): "d",
+    ("bool", pa.bool_()): "b",
+    ("timestamp", pa.timestamp("us", "UTC")): "s",
+    ("json", pa.string()): "o",
+}
+# Deeper rows are rare, and C has no limit of its own.
+_DEEPEST = 100
+
+
+def program(root: Table, plan: Elements | None) -> Program | None:
+    """The program for rows of `root`, those that `plan` decoded and plain ones.
+
+    `None` if there is more to do for such rows than to append their values.
+    """
+    dialect = root.dialect
+    if dialect.crowded or dialect.clashing or dialect.is_strict(root.name):
+        return None
+    made = Program()
+    try:
+        made.add(root, plan, -1, 0)
+    except _OutOfReachError:
+        return None
+    return made
+
+
+class _OutOfReachError(Exception):
+    """Rows that need more."""
+
+
+class Program:
+    """The lists; `owners` are the tables with the number of the one above each."""
+
+    def __init__(self) -> None:
+        self.columns: list[tuple[str, int]] = []
+        self.names: list[str] = []
+        self.entries: list[Entry] = []
+        self.nodes: list[tuple[type | None, Any, list[tuple[Any, int]], dict[str, int]]] = []
+        self.tables: list[int] = []
+        self.owners: list[tuple[Table, int]] = []
+        self._known: dict[tuple[int, str], int] = {}
+
+    def add(self, table: Table, elements: Elements | None, above: int, depth: int) -> int:
+        """Add a table, all below it included; its number."""
+        dialect = table.dialect
+        known = dialect.settled(table.name)
+        system = {dialect.row_id, dialect.parent_id, dialect.list_index, dialect.load}
+        own = system - ({dialect.load} if above >= 0 else {dialect.parent_id, dialect.list_index})
+        if not own <= known.keys() or system & table.columns.keys():
+            if above < 0:
+                raise _OutOfReachError
+            return -1
+        if dialect.is_odd(table.name, nested=above >= 0) or depth > _DEEPEST:
+            raise _OutOfReachError
+        number = len(self.tables)
+        self.tables.append(self._reserve())
+        self.owners.append((table, above))
+        layout = elements.layout if elements else None
+        node = self._node(table.node, layout, number, depth)
+        column = items = -1
+        if above >= 0:
+            column = self._column(table.values, number)
+            below = table.lists.below[1]
+            if below is not None:
+                items = self.add(below, elements.lists if elements else None, number, depth + 1)
+        self.entries[self.tables[number]] = column, node, items
+        return number
+
+    def _reserve(self) -> int:
+        self.entries.append((-1, -1, -1))
+        return len(self.entries) - 1
+
+    def _column(self, slot: Slot, table: int) -> int:
+        owner = self.owners[table][0]
+        place = owner.dialect.settled(owner.name).get(slot.column)
+        code = _CODES.get(place) if place else None
+        if code is None or (code == "o") != slot.is_json:
+            return -1
+        found = self._known.get((table, slot.column))
+        if found is None:
+            found = self._known[table, slot.column] = len(self.columns)
+            self.columns.append((code, table))
+            self.names.append(slot.column)
+        return found
+
+    def _node(self, node: Node, layout: Layout | None, table: int, depth: int) -> int:
+        if depth > _DEEPEST:
+            raise _OutOfReachError
+        fields = {field.slot: field for field in layout.fields} if layout else {}
+        number = len(self.nodes)
+        self.nodes.append((None, None, [], {}))
+        keys: dict[str, int] = {}
+        entries: dict[Slot, int] = {}
+        for key, slot in node.slots.items():
+            entry = entries[slot] = self._reserve()
+            field = fields.get(slot)
+            column = self._column(slot, table)
+            below = items = -1
+            inner, lists = (None, None) if slot.is_json else slot.below
+            if inner is not None:
+                below = self._node(inner, field.layout if field else None, table, depth + 1)
+            if lists is not None:
+                elements = field.elements if field else None
+                items = self.add(lists, elements, table, depth + 1)
+            self.entries[entry] = column, below, items
+            if type(key) is str:
+                keys[key] = entry
+        if layout:
+            pairs = zip(layout.struct.__struct_fields__, layout.fields, strict=True)
+            places = [(getattr(layout.struct, name), entries[field.slot]) for name, field in pairs]
+            self.nodes[number] = layout.struct, layout.empty, places, keys
+        else:
+            self.nodes[number] = None, None, [], keys
+        return number

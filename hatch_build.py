@@ -1,0 +1,31 @@
+"""Compiles the one module in C when the package is built, if that can be done here.
+
+The package works without it, only slower: no compiler or no headers of Python is a warning.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from setuptools import Distribution, Extension
+from setuptools.command.build_ext import build_ext
+
+
+class Hook(BuildHookInterface[Any]):
+    """Puts the compiled module beside its source, where an editable install looks for it too."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
+        """Compile, and say that the wheel is then one for this platform."""
+        source = Path("blocks", "normalize", "builder.c")
+        extension = Extension("blocks.normalize._builder", [str(source)], optional=True)
+        command = build_ext(Distribution({"ext_modules": [extension]}))
+        command.inplace = True
+        command.ensure_finalized()
+        made = Path(self.root, command.get_ext_filename(extension.name))
+        made.unlink(missing_ok=True)
+        command.run()
+        if made.exists():
+            build_data["infer_tag"] = True
+            build_data["pure_python"] = False

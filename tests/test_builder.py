@@ -1,0 +1,290 @@
+"""Builders: the rows that need no look of their own, beside dlt and beside the other way."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from dlt.common.schema import Schema
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocks.normalize.builder import Builder, compiled
+from blocks.normalize.dialect import Dialect
+from blocks.normalize.reader import Reader
+from blocks.normalize.tables import Part, table, tables
+from blocks.normalize.tree import Table
+from tests.oracle import EXAMPLES, compare, merging, related, schemas, with_level
+from tests.oracle import table as hinted
+from tests.test_parity_any import PAGES, TIMES, TYPES
+
+pytestmark = pytest.mark.skipif(compiled is None, reason="no C compiler where this was installed")
+
+Rows = list[dict[str, Any]]
+
+
+class Taught:
+    """The tree, reader and builder of a table `items` that has seen some rows."""
+
+    def __init__(self, rows: Rows, schema: Schema | None = None) -> None:
+        self.dialect = Dialect(schema or Schema("test"), "load")
+        self.root = Table(self.dialect, ("items",), self.dialect.nesting("items"), None)
+        self.reader = Reader(self.root)
+        self.builder = Builder(self.root)
+        plan, found = self.reader.read(json.dumps(rows).encode())
+        self.made = self.named(tables(self.root, found, plan, {}))
+
+    def append(self, rows: Rows, *, parsed: bool = False, added: Any = None) -> bool:
+        """Whether the builder takes the rows, as bodies or parsed."""
+        plan, found = (None, rows) if parsed else self.reader.read(json.dumps(rows).encode())
+        return self.builder.append(plan, found, added or {})
+
+    def taken(self) -> dict[str, Any]:
+        """The rows of all tables that the builder has taken."""
+        return self.named(self.builder.take())
+
+    def named(self, parts: dict[str, list[Part]]) -> dict[str, Any]:
+        """The rows of all tables."""
+        made = {name: table(self.dialect, name, found) for name, found in parts.items()}
+        for each in made.values():
+            each.validate(full=True)
+        return {name: each.to_pylist() for name, each in made.items()}
+
+
+@given(pages=PAGES, parsed=st.booleans(), rows=st.sampled_from([1, 4, 5000]))
+@EXAMPLES
+def test_documents_seen_before(pages: Any, parsed: bool, rows: int) -> None:
+    """Pages like those before them become the tables that dlt makes of them."""
+    compare([[*pages, *pages, *pages]], parsed=parsed, rows=rows, apart=True)
+
+
+@given(pages=PAGES, level=st.integers(0, 3))
+@EXAMPLES
+def test_levels(pages: Any, level: int) -> None:
+    """The same at any limit of nesting."""
+    if '"list"' not in json.dumps(pages):  # see test_parity_any
+        compare([[*pages, *pages]], schemas(with_level(level)), apart=True)
+
+
+@given(
+    pages=PAGES,
+    hints=st.dictionaries(st.sampled_from(["id", "a", "b", "value"]), TYPES | st.just("json")),
+)
+@EXAMPLES
+def test_hints(pages: Any, hints: dict[str, str]) -> None:
+    """The same under any hints of types."""
+    known = {key: {"data_type": type_} for key, type_ in hints.items()}
+    compare([[*pages, *pages]], schemas(hinted(known)), apart=True)
+
+
+@given(pages=PAGES, strategy=st.sampled_from(["delete-insert", "upsert", "scd2"]))
+@EXAMPLES
+def test_merging(pages: Any, strategy: str) -> None:
+    """The same where rows below carry the id of their root, or ids follow from values."""
+    pages = [[row for row in page if isinstance(row, dict)] for page in pages]
+    numbered = [
+        [{**row, "key": f"{number}-{index}"} for index, row in enumerate(page)]
+        for number, page in enumerate([*pages, *pages])
+    ]
+    key = {"data_type": "text", "primary_key": True, "nullable": False}
+    hints = {"write_disposition": "merge", "x-merge-strategy": strategy}
+    with merging():
+        compare([numbered], schemas(hinted({"key": key}, **hints)), apart=True)
+
+
+ISSUES: Rows = [
+    {
+        "id": index,
+        "title": "é" * index,
+        "score": index / 2,
+        "open": index % 2 == 0,
+        "at": f"2024-02-{index + 1:02}T00:00:0{index}.5Z",
+        "user": {"login": f"u{index}", "plan": None if index else {"name": "x"}},
+        "labels": [{"name": f"l{each}", "in": [each]} for each in range(index)],
+        "tags": ["a", "b"][:index],
+        "gone": None,
+    }
+    for index in range(4)
+]
+
+
+@pytest.mark.parametrize("parsed", [False, True])
+def test_what_it_takes(parsed: bool) -> None:
+    """Rows like those seen are taken, and are the rows the other way makes of them."""
+    taught = Taught(ISSUES)
+    assert taught.append(ISSUES, parsed=parsed)
+    assert taught.append(ISSUES[::-1], parsed=parsed)
+    assert taught.builder.rows == 8
+    taken = taught.taken()
+    assert related(taken, "items") == [
+        *related(taught.made, "items"),
+        *related(taught.made, "items")[::-1],
+    ]
+    assert taught.builder.rows == 0
+    assert taught.taken() == {}
+    assert taught.append(ISSUES[:1], parsed=parsed)
+    assert related(taught.taken(), "items") == related(taught.made, "items")[:1]
+
+
+MISFITS = {
+    "another type": {"id": "1"},
+    "a float": {"id": 1.0},
+    "an integer beyond 64 bits": {"id": 2**63},
+    "an integer no float holds": {"score": 2**53 + 1},
+    "a text that is no time": {"at": "soon"},
+    "an unknown key": {"other": 1},
+    "an unknown null": {"other": None},
+    "a key deep inside": {"user": {"plan": {"price": 1}}},
+    "a scalar for an object": {"user": 1},
+    "an object for a scalar": {"id": {}},
+    "a list for a scalar": {"id": []},
+    "an object for a list": {"labels": {}},
+    "a value among objects": {"labels": [1]},
+    "an object among values": {"tags": [{"x": 1}]},
+    "a value deep inside": {"labels": [{"in": ["1"]}]},
+    "a value for null": {"gone": 0},
+}
+
+
+@pytest.mark.parametrize("parsed", [False, True])
+@pytest.mark.parametrize("misfit", MISFITS.values(), ids=list(MISFITS))
+def test_all_or_nothing(misfit: dict[str, Any], parsed: bool) -> None:
+    """A value that needs a look refuses all rows it came with, and none that came before."""
+    taught = Taught(ISSUES)
+    assert taught.append(ISSUES, parsed=parsed)
+    rows = [*ISSUES, {**ISSUES[3], **misfit}, *ISSUES]
+    assert not taught.append(rows, parsed=True)
+    assert not taught.append([{**ISSUES[0], "labels": [], **misfit}], parsed=True)
+    assert taught.append(ISSUES, parsed=parsed)
+    assert related(taught.taken(), "items") == related(taught.made, "items") * 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [1, None, "a", [], [1], {1: 1}, {"id": float("nan")}, {"title": "\ud800"}, {"score": 1e999}],
+    ids=repr,
+)
+def test_rows_that_are_not_for_it(row: Any) -> None:
+    """Rows that are no objects, keys that are no texts, what JSON has no word for: refused."""
+    taught = Taught(ISSUES)
+    assert not taught.append([row], parsed=True)
+    assert taught.builder.rows == 0
+
+
+def test_two_keys_for_one_column() -> None:
+    """Where names clash the order of keys decides, which is not for a builder."""
+    assert not Taught([{"userId": 1, "user_id": 2}]).append([{"userId": 1}])
+
+
+MICROSECONDS = st.integers(-(10**17), 3 * 10**17).map(
+    lambda number: (
+        datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=number)
+        if -62 * 10**15 < number < 253 * 10**15
+        else datetime(1970, 1, 1, tzinfo=UTC)
+    )
+)
+OFFSETS = st.integers(-23 * 60 - 59, 23 * 60 + 59)
+
+
+@given(moment=MICROSECONDS, minutes=OFFSETS, digits=st.integers(0, 6), zulu=st.booleans())
+@EXAMPLES
+def test_times(moment: datetime, minutes: int, digits: int, zulu: bool) -> None:
+    """A time in the form of RFC 3339 becomes the instant that Python reads in it."""
+    text = moment.replace(tzinfo=None).isoformat(timespec="microseconds")
+    text = text[:19] if digits == 0 else text[: 20 + digits]
+    sign = "-" if minutes < 0 else "+"
+    text += "Z" if zulu else f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    taught = Taught([{"at": "2024-01-01T00:00:00Z"}])
+    try:
+        expected = datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError:
+        assert not taught.append([{"at": text}])
+    else:
+        assert taught.append([{"at": text}])
+        assert taught.taken()["items"][0]["at"] == expected
+
+
+@given(
+    text=TIMES
+    | st.from_regex(r"\A2[0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]\Z")
+)
+@EXAMPLES
+def test_texts_beside_arrow(text: str) -> None:
+    """Whatever text is taken for a time is that time for Arrow too."""
+    taught = Taught([{"at": "2024-01-01T00:00:00Z"}])
+    if taught.append([{"at": text}]):
+        zone = text.endswith("Z") or "+" in text or text.count("-") == 3
+        cast = pa.scalar(text if zone else text + "Z").cast(pa.timestamp("us", "UTC")).as_py()
+        assert taught.taken()["items"][0]["at"] == cast
+
+
+def test_columns_to_add() -> None:
+    """Columns beside those of the rows stand where their rows stand, null elsewhere."""
+    taught = Taught([{"id": 1, "parent": 1}])
+    root = Taught([{"id": 1}], taught.dialect.schema)
+    assert root.append([{"id": 1}])
+    assert root.append([{"id": 2}, {"id": 3}], added={"parent": [7, None]})
+    assert root.append([{"id": 4}], added={"parent": [9]})
+    assert root.append([{"id": 5}])
+    assert [row["parent"] for row in root.taken()["items"]] == [None, 7, None, 9, None]
+    assert not root.append([{"id": 6}], added={"parent": ["x"]})
+    assert not root.append([{"id": 6}], added={"new": [1]})
+    assert not taught.append([{"id": 6}], added={"parent": [1]})
+    assert root.builder.rows == 0
+
+
+def test_new_keys_again_and_again() -> None:
+    """A feed that teaches something each time waits ever longer for a new program, not for ever."""
+    taught = Taught([{"id": 1}])
+    for number in range(12):
+        rows = [{"id": number, f"key_{number}": 1}]
+        plan, found = taught.reader.read(json.dumps(rows).encode())
+        assert not taught.builder.append(plan, found, {})
+        tables(taught.root, found, plan, {})
+    tries = [taught.append([{"id": 1}], parsed=True) for _ in range(40)]
+    assert not tries[0]
+    assert tries[-1]
+    assert tries == sorted(tries)
+
+
+SPEC: tuple[Any, ...] = ([("t", 0)], [(0, -1, -1), (-1, 0, -1)], [(None, None, [], {"a": 0})], [1])
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        (0, [("x", 0)]),
+        (0, [("t", 1)]),
+        (0, [("t", -1)]),
+        (1, [(1, -1, -1), (-1, 0, -1)]),
+        (1, [(0, 1, -1), (-1, 0, -1)]),
+        (1, [(0, -1, 1), (-1, 0, -1)]),
+        (1, [(0, -1, -2), (-1, 0, -1)]),
+        (2, [(None, None, [], {"a": 2})]),
+        (2, [(None, None, [], {1: 0})]),
+        (2, [(None, None, [], [])]),
+        (2, [(int, "a", [], {})]),
+        (2, [(datetime, datetime(2024, 1, 1, tzinfo=UTC), [(datetime.year, 0)], {})]),
+        (3, []),
+        (3, [2]),
+        (3, [-1]),
+    ],
+)
+def test_numbers_out_of_bounds(place: int, wrong: list[Any]) -> None:
+    """A program that refers to what is not there is refused, not run."""
+    assert compiled.Builder(*SPEC).append([{"a": "x"}])
+    with pytest.raises((ValueError, TypeError)):
+        compiled.Builder(*SPEC[:place], wrong, *SPEC[place + 1 :])
+
+
+def test_what_it_is_given() -> None:
+    """Rows must be a list, and memory for the arrays as large as was asked for."""
+    made = compiled.Builder(*SPEC)
+    assert made.append([{"a": "x"}])
+    with pytest.raises(TypeError, match="list of rows"):
+        made.append(({"a": "x"},))
+    with pytest.raises(ValueError, match="size asked for"):
+        made.finish(lambda size: bytearray(0))
