@@ -53,7 +53,13 @@ from blocks.dlt import load
 from blocks.normalize import Normalizer
 
 # 5 to 20 MB each, less where dlt is slow: the whole run takes two to three minutes.
-RECORDS = {"issues": 4_500, "events": 5_000, "orders": 6_000, "metrics": 40_000, "drifting": 10_000}
+RECORDS = {
+    "issues": 15_000,
+    "events": 20_000,
+    "orders": 20_000,
+    "metrics": 120_000,
+    "drifting": 10_000,
+}
 SEED = 1
 
 Run = Callable[[], Any]

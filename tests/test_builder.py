@@ -12,7 +12,8 @@ from dlt.common.schema import Schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.normalize.builder import Builder, compiled
+from blocks.normalize.builder import Builder
+from blocks.normalize.compiled import compiled
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.reader import Reader
 from blocks.normalize.tables import Part, table, tables

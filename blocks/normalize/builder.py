@@ -8,12 +8,12 @@ gives the same tables; so does everything where the extension was not compiled.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
 
 from blocks.normalize.arrow import build, positions, random_ids, repeat
+from blocks.normalize.compiled import compiled
 from blocks.normalize.plan import Elements
 from blocks.normalize.program import Program, program
 from blocks.normalize.settle import array
@@ -21,12 +21,7 @@ from blocks.normalize.shape import NULL, kinds_of
 from blocks.normalize.tables import Part, handed_down
 from blocks.normalize.tree import Table
 
-try:
-    compiled: Any = import_module("blocks.normalize._builder")
-except ImportError:  # there was no C compiler, or no headers of Python
-    compiled = None
-
-__all__ = ["Builder", "compiled"]
+__all__ = ["Builder"]
 
 _EAGER = 8
 """Programs made at once when something was learned; after these the wait doubles each time."""
@@ -115,18 +110,15 @@ class Builder:
             return
         columns, tables = self._made.finish(pa.allocate_buffer)
         found: list[dict[str, pa.Array]] = [{} for _ in tables]
-        for (code, table), name, buffers in zip(
-            self._program.columns, self._program.names, columns, strict=True
+        for (code, table), (name, arrow), buffers in zip(
+            self._program.columns, self._program.fields, columns, strict=True
         ):
-            owner = self._program.owners[table][0]
-            rows = tables[table][0]
             if code == "o":
-                found[table][name] = array(owner, name, buffers)
+                found[table][name] = array(self._program.owners[table][0], name, buffers)
             else:
-                arrow = owner.dialect.settled(owner.name)[name][1]
-                nulls, *parts = buffers
-                parts = parts if code == "t" else [parts[0], parts[2]]
-                found[table][name] = pa.Array.from_buffers(arrow, rows, parts, nulls)
+                nulls, bits, ends, data = buffers
+                parts = [bits, ends, data] if code == "t" else [bits, data]
+                found[table][name] = pa.Array.from_buffers(arrow, tables[table][0], parts, nulls)
         self._add_columns(found[0], tables[0][0])
         self._add_ids(self._program, found, tables)
         for (owner, _), arrays, (count, _) in zip(self._program.owners, found, tables, strict=True):

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from blocks.errors import NormalizeError
 from blocks.json import Path
-from blocks.normalize.builder import Builder, compiled
+from blocks.normalize.builder import Builder
 from blocks.normalize.columns import Rows
+from blocks.normalize.compiled import compiled
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.plan import Elements
 from blocks.normalize.reader import Reader

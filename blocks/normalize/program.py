@@ -6,6 +6,7 @@ null.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -52,16 +53,18 @@ class _OutOfReachError(Exception):
 
 
 class Program:
-    """The lists; `owners` are the tables with the number of the one above each."""
+    """The lists, with the name and Arrow type of each column, the table and its parent's number."""
 
     def __init__(self) -> None:
         self.columns: list[tuple[str, int]] = []
-        self.names: list[str] = []
+        self.fields: list[tuple[str, pa.DataType]] = []
         self.entries: list[Entry] = []
         self.nodes: list[tuple[type | None, Any, list[tuple[Any, int]], dict[str, int]]] = []
         self.tables: list[int] = []
         self.owners: list[tuple[Table, int]] = []
+        self._settled: list[Mapping[str, tuple[str, pa.DataType]]] = []
         self._known: dict[tuple[int, str], int] = {}
+        self._codes: dict[int, str | None] = {}  # by identity: Arrow types are slow to hash
 
     def add(self, table: Table, elements: Elements | None, above: int, depth: int) -> int:
         """Add a table, all below it included; its number."""
@@ -78,6 +81,7 @@ class Program:
         number = len(self.tables)
         self.tables.append(self._reserve())
         self.owners.append((table, above))
+        self._settled.append(known)
         layout = elements.layout if elements else None
         node = self._node(table.node, layout, number, depth)
         column = items = -1
@@ -94,16 +98,19 @@ class Program:
         return len(self.entries) - 1
 
     def _column(self, slot: Slot, table: int) -> int:
-        owner = self.owners[table][0]
-        place = owner.dialect.settled(owner.name).get(slot.column)
-        code = _CODES.get(place) if place else None
+        place = self._settled[table].get(slot.column)
+        if place is None:
+            return -1
+        code = self._codes.get(id(place), "")
+        if not code:
+            code = self._codes[id(place)] = _CODES.get(place)
         if code is None or (code == "o") != slot.is_json:
             return -1
         found = self._known.get((table, slot.column))
         if found is None:
             found = self._known[table, slot.column] = len(self.columns)
             self.columns.append((code, table))
-            self.names.append(slot.column)
+            self.fields.append((slot.column, place[1]))
         return found
 
     def _node(self, node: Node, layout: Layout | None, table: int, depth: int) -> int:

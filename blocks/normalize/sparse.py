@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeAlias, overload
 
+from blocks.normalize.compiled import compiled
+
 __all__ = ["Sparse", "turn"]
 
 Part: TypeAlias = tuple[Sequence[int], Sequence[Any]]
@@ -52,6 +54,12 @@ def turn(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Sequence[int], S
     >>> list(turn([{"a": 1}, {"a": 2, "b": 3}]))
     [('a', [0, 1], [1, 2]), ('b', [1], [3])]
     """
+    if compiled and (found := compiled.turn(rows)) is not None:
+        return ((key, *both) for key, both in found.items())
+    return _turn(rows)
+
+
+def _turn(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Sequence[int], Sequence[Any]]]:
     groups: dict[tuple[str, ...], list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(tuple(row), []).append(index)
