@@ -74,7 +74,7 @@ typedef struct {
 
 static int reserve(Bytes *bytes, Py_ssize_t more)
 {
-    if (bytes->size + more <= bytes->room) {
+    if (bytes->data != NULL && bytes->size + more <= bytes->room) {
         return 1;
     }
     Py_ssize_t room = bytes->room * 2 > bytes->size + more ? bytes->room * 2 : bytes->size + more;
