@@ -6,6 +6,7 @@ The package works without it, only slower: no compiler or no headers of Python i
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -18,14 +19,16 @@ class Hook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Compile, and say that the wheel is then one for this platform."""
-        source = Path("blocks", "normalize", "builder.c")
+        source = Path("blocks", "normalize", "native", "builder.c")
         extension = Extension("blocks.normalize._builder", [str(source)], optional=True)
         command = build_ext(Distribution({"ext_modules": [extension]}))
-        command.inplace = True
-        command.ensure_finalized()
-        made = Path(self.root, command.get_ext_filename(extension.name))
-        made.unlink(missing_ok=True)
-        command.run()
+        command.inplace = command.force = True
+        with TemporaryDirectory() as folder:
+            command.build_temp = folder
+            command.ensure_finalized()
+            made = Path(self.root, command.get_ext_filename(extension.name))
+            made.unlink(missing_ok=True)
+            command.run()
         if made.exists():
             build_data["infer_tag"] = True
             build_data["pure_python"] = False

@@ -1,6 +1,6 @@
 """Builders: rows whose columns are all settled, straight into the buffers of Arrow arrays.
 
-The common case, in C (`builder.c`): nothing is learned from these rows, no value needs coercion,
+The common case, in C (`native/`): nothing is learned from these rows, no value needs coercion,
 no contract drops any. Whatever is not so is refused, whole, and goes the way of `tables.py`, which
 gives the same tables; so does everything where the extension was not compiled.
 """

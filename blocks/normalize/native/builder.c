@@ -1,0 +1,71 @@
+/* Builders: rows, as structs or dicts, into the buffers of Arrow arrays.
+ *
+ * What `builder.py` would do in Python for each value, done for many rows in one call. A builder
+ * is made of four flat lists that refer to each other by number (-1: none):
+ *
+ *   tables   the entry for the rows of each; the first is the root
+ *   entries  where a value goes: a scalar to a column, an object to a node, a list to a table
+ *   nodes    the entry for each field of a struct, or for each key of a dict
+ *   columns  the table each belongs to and the type of its values
+ *
+ * `append` takes all rows or none: a value that fits nowhere (another type, a key not known, an
+ * integer beyond 64 bits) puts everything back as it was, and the caller takes the rows its own
+ * way. No code of Python's runs inside of it: only exact types of Python are looked at.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "buffers.h"
+#include "rows.h"
+#include "turn.h"
+
+static PyMethodDef functions[] = {
+    {"turn", turn, METH_O, "For each key of dicts the rows that have it, and their values."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef methods[] = {
+    {"append", builder_append, METH_O, "Take all `rows` and return True, or none."},
+    {"finish", builder_finish, METH_O,
+     "The buffers of all columns, and of all tables their rows and counts; begins anew."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef properties[] = {
+    {"rows", builder_rows, NULL, "Root rows taken.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, builder_new},
+    {Py_tp_dealloc, builder_free},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {Py_tp_doc, "Builder(columns, entries, nodes, tables): rows into the buffers of Arrow arrays."},
+    {0, NULL},
+};
+
+static PyType_Spec builder_spec = {
+    "blocks.normalize._builder.Builder", sizeof(Builder), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, slots,
+};
+
+static int fill_module(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &builder_spec, NULL);
+    int done = type ? PyModule_AddObjectRef(module, "Builder", type) : -1;
+    Py_XDECREF(type);
+    return done;
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, fill_module}, {0, NULL}};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_builder", "Rows into the buffers of Arrow arrays, in C.", 0, functions,
+    module_slots, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__builder(void)
+{
+    return PyModuleDef_Init(&module);
+}

@@ -1,0 +1,166 @@
+/* Rows: taken by a builder one by one, or all put back. */
+#pragma once
+
+#include <Python.h>
+
+#include "program.h"
+
+static int take(Builder *self, int number, Py_ssize_t row, PyObject *value);
+
+static int take_struct(Builder *self, const Node *node, Py_ssize_t row, PyObject *value)
+{
+    if (value == node->empty) {
+        return 1;
+    }
+    for (int each = 0; each < node->field_count; each++) {
+        const Field *field = &node->fields[each];
+        PyObject *found = *(PyObject **)((char *)value + field->offset);
+        if (found == NULL) {
+            return 0;
+        }
+        if (found == Py_None) {
+            continue;
+        }
+        int done = take(self, field->entry, row, found);
+        if (done != 1) {
+            return done;
+        }
+    }
+    return 1;
+}
+
+static int take_dict(Builder *self, const Node *node, Py_ssize_t row, PyObject *value)
+{
+    Py_ssize_t at = 0;
+    PyObject *key, *found;
+    while (PyDict_Next(value, &at, &key, &found)) {
+        if (!PyUnicode_CheckExact(key)) {
+            return 0;
+        }
+        PyObject *entry = PyDict_GetItemWithError(node->keys, key);
+        if (entry == NULL) {
+            return PyErr_Occurred() ? -1 : 0;
+        }
+        if (found == Py_None) {
+            continue;
+        }
+        int done = take(self, (int)PyLong_AsLong(entry), row, found);
+        if (done != 1) {
+            return done;
+        }
+    }
+    return 1;
+}
+
+static int take_list(Builder *self, Table *table, Py_ssize_t row, PyObject *value)
+{
+    Py_ssize_t count = PyList_GET_SIZE(value);
+    if (count == 0) {
+        return 1;
+    }
+    Py_ssize_t missing = row - table->counts.size / 8;
+    if (missing < 0) {
+        return 0; /* two lists of one row for one table */
+    }
+    if (!add_zeros(&table->counts, 8 * missing) || !add_int(&table->counts, count)) {
+        return -1;
+    }
+    for (Py_ssize_t each = 0; each < count; each++) {
+        int done = take(self, table->entry, table->rows, PyList_GET_ITEM(value, each));
+        if (done != 1) {
+            return done;
+        }
+        table->rows++;
+    }
+    return 1;
+}
+
+static int take(Builder *self, int number, Py_ssize_t row, PyObject *value)
+{
+    const Entry *entry = &self->entries[number];
+    if (value == Py_None) {
+        return 1;
+    }
+    PyTypeObject *type = Py_TYPE(value);
+    if (entry->node >= 0) {
+        const Node *node = &self->nodes[entry->node];
+        if (type == node->type) {
+            return take_struct(self, node, row, value);
+        }
+        if (type == &PyDict_Type && node->keys != NULL) {
+            return take_dict(self, node, row, value);
+        }
+    }
+    if (entry->table >= 0 && type == &PyList_Type) {
+        return take_list(self, &self->tables[entry->table], row, value);
+    }
+    return entry->column >= 0 ? put(&self->columns[entry->column], row, value) : 0;
+}
+
+/* Before and after. */
+
+static void keep(Builder *self)
+{
+    for (int each = 0; each < self->column_count; each++) {
+        Column *column = &self->columns[each];
+        column->rows_before = column->rows;
+        column->nulls_before = column->nulls;
+        column->size_before = column->data.size;
+    }
+    for (int each = 0; each < self->table_count; each++) {
+        self->tables[each].rows_before = self->tables[each].rows;
+        self->tables[each].counts_before = self->tables[each].counts.size;
+    }
+}
+
+static int put_back(Builder *self)
+{
+    int done = 0;
+    for (int each = 0; each < self->column_count; each++) {
+        Column *column = &self->columns[each];
+        Py_ssize_t rows = column->rows = column->rows_before;
+        column->nulls = column->nulls_before;
+        column->data.size = column->size_before;
+        if (column->type == 't') {
+            column->ends.size = 4 * rows + 4;
+        }
+        if (column->type == 'o') {
+            Py_ssize_t size = PyList_GET_SIZE(column->objects);
+            done |= PyList_SetSlice(column->objects, rows, size, NULL);
+        }
+        column->bits.size = (rows + 7) / 8;
+        if (rows % 8) {
+            column->bits.data[rows / 8] &= (char)((1 << (rows % 8)) - 1);
+        }
+    }
+    for (int each = 0; each < self->table_count; each++) {
+        self->tables[each].rows = self->tables[each].rows_before;
+        self->tables[each].counts.size = self->tables[each].counts_before;
+    }
+    return done;
+}
+
+static PyObject *builder_append(PyObject *object, PyObject *rows)
+{
+    Builder *self = (Builder *)object;
+    if (!PyList_CheckExact(rows)) {
+        PyErr_SetString(PyExc_TypeError, "expected a list of rows");
+        return NULL;
+    }
+    keep(self);
+    int done = 1;
+    Table *root = &self->tables[0];
+    for (Py_ssize_t each = 0; done == 1 && each < PyList_GET_SIZE(rows); each++) {
+        PyObject *row = PyList_GET_ITEM(rows, each);
+        /* A row that is no object, null among them, is not for us. */
+        done = row == Py_None ? 0 : take(self, root->entry, root->rows, row);
+        root->rows += done == 1;
+    }
+    if (done == 1) {
+        Py_RETURN_TRUE;
+    }
+    if (put_back(self) < 0 || done < 0) {
+        return NULL;
+    }
+    Py_RETURN_FALSE;
+}
