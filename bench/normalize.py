@@ -51,6 +51,7 @@ from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 from bench.corpora import CORPORA
 from blocks.dlt import load
 from blocks.normalize import Normalizer
+from blocks.normalize.compiled import compiled
 
 # 5 to 20 MB each, less where dlt is slow: the whole run takes two to three minutes.
 RECORDS = {
@@ -124,8 +125,8 @@ def measure(name: str, pages: list[bytes], repeats: int) -> Result:
         fast = decoders(name, pages, rows) | others(lines, Path(folder) / "rows.ndjson")
         slow = pipelines(name, pages, rows) | {DLT_STEP: lambda: dlt_step(name, pages)}
         # What is fast varies most: a few more turns cost little.
-        for turn in range(2 * repeats):
-            for contender, run in (fast | slow if turn % 2 == 0 else fast).items():
+        for turn in range(4 * repeats):
+            for contender, run in (fast | slow if turn % 4 == 0 else fast).items():
                 result.add(contender, run)
     return result
 
@@ -407,7 +408,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", nargs="?", type=Path, help="of JSON pages")
     parser.add_argument("--records", type=int, help="of each corpus")
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--corpus", nargs="+", choices=list(CORPORA), default=list(CORPORA))
     parser.add_argument("--plot", type=Path, default=Path(__file__).with_name("normalize.png"))
     parser.add_argument("--full", action="store_true", help="cost and memory up to a million")
@@ -424,7 +425,8 @@ def main() -> None:
             for name in arguments.corpus
         }
     print(versions())
-    print(f"Best of {arguments.repeats} (of {2 * arguments.repeats}, what is fast), CPU seconds")
+    print(f"Best of {arguments.repeats} (of {4 * arguments.repeats}, what is fast), CPU seconds")
+    print(f"{'With' if compiled else 'Without'} the compiled module")
     results = []
     for name, pages in inputs.items():
         results.append(measure(name, pages, arguments.repeats))
