@@ -14,6 +14,7 @@ import msgspec
 
 from blocks.errors import NormalizeError
 from blocks.json import Path, check_depth, keys, peek
+from blocks.normalize.flaws import deepest, find
 from blocks.normalize.plan import Elements, is_nameable
 from blocks.normalize.shape import Shape
 from blocks.normalize.tree import Table
@@ -43,10 +44,11 @@ class Reader:
     def read(self, body: bytes) -> tuple[Elements | None, list[Any]]:
         """The records of a page, with the plan they were decoded by (`None`: plain values).
 
-        Raises `NormalizeError` if the body is not JSON or has no records at the path.
+        Raises `NormalizeError` if the body is not JSON, with the byte and the path of the value
+        where it stops being so, or has no records at the path.
         """
         self.pages += 1
-        body = body.removeprefix(b"\xef\xbb\xbf")
+        whole, body = body, body.removeprefix(b"\xef\xbb\xbf")
         try:
             if self._decode is None and self._shape.kinds and self.planned:
                 try:
@@ -63,10 +65,8 @@ class Reader:
                 except msgspec.ValidationError:
                     pass
             return None, self._explore(peek(body, self.path))
-        except RecursionError:
-            raise NormalizeError(f"page {self.pages}: JSON is nested too deeply to read") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise NormalizeError(f"page {self.pages}: expected JSON, got: {error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise NormalizeError(f"page {self.pages}: {_refusal(whole, error)}") from error
 
     def _explore(self, found: Any) -> list[Any]:
         """Take records as plain values and widen the shape to fit them."""
@@ -94,6 +94,13 @@ class Reader:
         self._plans += 1
         self._misfits = 0
         self._stale = False
+
+
+def _refusal(body: bytes, error: Exception) -> str:
+    # `peek` makes its own error of too many levels.
+    if isinstance(error, RecursionError) or isinstance(error.__context__, RecursionError):
+        return f"JSON is nested too deeply to read, got {deepest(body)}"
+    return f"expected JSON, got {find(body) or error}"
 
 
 def _decoder(path: Sequence[Any], records: Any) -> Callable[[bytes], Any]:
