@@ -25,6 +25,10 @@ _EAGER_PLANS = 8
 """Plans compiled at once when a page does not fit; after these the wait doubles each time."""
 
 
+_UNLIMITED = 500
+"""More levels of nesting than can be read."""
+
+
 class Reader:
     """Reads the records at `path` of page bodies for one root table."""
 
@@ -50,13 +54,15 @@ class Reader:
         self.pages += 1
         whole, body = body, body.removeprefix(b"\xef\xbb\xbf")
         try:
+            if self.table.dialect.clashing:
+                self.planned, self._decode = False, None  # structs have no order of keys
             if self._decode is None and self._shape.kinds and self.planned:
                 try:
                     self._compile()
                 except RecursionError:
                     self.planned = False  # deeper than plans can be, not than values
                 if self.table.dialect.clashing:
-                    self.planned, self._decode = False, None  # structs have no order of keys
+                    self.planned, self._decode = False, None
             if self._decode is not None:
                 check_depth(body)
                 try:
@@ -79,7 +85,11 @@ class Reader:
             )
         rows = found if isinstance(found, list) else [found]
         self._misfits += 1
-        self._stale |= self._shape.fit(rows)
+        grown = self._shape.fit(rows)
+        self._stale |= grown
+        if grown and self.table.node.level < _UNLIMITED and self._shape.items:
+            # Keys that decide whether plans fit at all, known before the next page is read.
+            _meet(self._shape.items, self.table)
         if self._stale and self._misfits >= 2 ** max(0, self._plans - _EAGER_PLANS):
             self._decode = None
         return rows
@@ -94,6 +104,22 @@ class Reader:
         self._plans += 1
         self._misfits = 0
         self._stale = False
+
+
+def _meet(shape: Shape, table: Table) -> None:
+    """Make the slots of all keys of `shape`, the shape of the rows of `table`."""
+    below = [(shape, table.node)]
+    while below:
+        found, node = below.pop()
+        for key, each in found.fields.items():
+            slot = node.slot(key)
+            if not slot.is_json:
+                if each.fields:
+                    below.append((each, slot.node))
+                if each.items:
+                    _meet(each.items, slot.items)
+    if shape.items and not table.lists.is_json:
+        _meet(shape.items, table.lists.items)
 
 
 def _refusal(body: bytes, error: Exception) -> str:

@@ -114,6 +114,8 @@ def _write(
 ) -> None:
     dialect = table.dialect
     columns = gather(table, rows, elements)
+    if table.is_undecided:
+        table.decide()
     for name, column in added.items():
         values, kinds = plain_values(column)
         if kinds & SCALAR:

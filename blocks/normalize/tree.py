@@ -34,6 +34,7 @@ class Table:
         "clashes",
         "columns",
         "dialect",
+        "is_undecided",
         "lists",
         "name",
         "node",
@@ -48,7 +49,7 @@ class Table:
         self.parent = parent
         self.name = dialect.join(*path)
         dialect.claim(self.name)
-        self.clashes = False
+        self.clashes = self.is_undecided = False
         self.columns: dict[str, Slot] = {}
         self.node = Node(self, (), level, level)
         # A row that is no object becomes {"value": row}. A list inside a list becomes
@@ -74,12 +75,25 @@ class Table:
             )
         first = self.columns.setdefault(slot.column, slot)
         self.dialect.changes += 1
+        if first.is_json != slot.is_json:
+            # Two levels of nesting meet in one column, and the limit lies between them: as soon as
+            # one makes it JSON, it is that for the other as well. So it goes row by row.
+            self.is_undecided = self.dialect.clashing = self.dialect.crowded = True
         if first is not slot and first.owner.row_level == slot.owner.row_level:
             self.clashes = self.dialect.clashing = True
             logger.warning(
                 "keys %r and %r of table %s share the column %s: a row keeps its later value",
                 *(first.key, slot.key, self.name, slot.column),
             )
+
+    def decide(self) -> None:
+        """Let all slots follow what their columns have become."""
+        nodes = [self.node] if self.parent is None else [self.node, self.lists.owner]
+        for node in nodes:
+            for slot in node.slots.values():
+                slot.is_json = self.dialect.is_json(self.name, slot.column, node.level)
+                if slot.has_node:
+                    nodes.append(slot.node)
 
 
 class Node:
@@ -124,6 +138,11 @@ class Slot:
     def below(self) -> tuple[Node | None, Table | None]:
         """The node and the nested table, as far as they were needed."""
         return self._node, self._items
+
+    @property
+    def has_node(self) -> bool:
+        """Whether objects were found here."""
+        return self._node is not None
 
     @property
     def node(self) -> Node:
