@@ -21,7 +21,7 @@ from blocks.normalize.sparse import Sparse, turn
 from blocks.normalize.tree import Node, Slot, Table
 from blocks.normalize.values import plain
 
-__all__ = ["Columns", "Lists", "Rows", "gather", "plain_values"]
+__all__ = ["Columns", "Lists", "Rows", "flat", "gather", "plain_values"]
 
 Rows: TypeAlias = Sequence[Any] | pa.Table
 """Structs, plain values, or an Arrow table."""
@@ -53,13 +53,15 @@ class Lists:
 class Columns:
     """The columns of one table: values in row order with the kinds among them.
 
-    `nulls` are the columns that had no value at all.
+    `nulls` are the columns that had no value at all, `rows` the rows as they came if they are
+    plain values.
     """
 
-    __slots__ = ("count", "lists", "nulls", "values")
+    __slots__ = ("count", "lists", "nulls", "rows", "values")
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.rows: Sequence[Any] | None = None
         self.nulls: set[str] = set()
         self.values: dict[str, tuple[Sequence[Any], int]] = {}
         self.lists: list[Lists] = []
@@ -90,6 +92,7 @@ def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
         if elements is None or elements.type is Any:
             rows, kinds = plain_values(rows)
             layout = inner = None
+            columns.rows = rows
         else:
             kinds, layout, inner = elements.kinds, elements.layout, elements.lists
         objects, lists, scalars = _split(rows, kinds, layout)
@@ -114,7 +117,7 @@ def _row_by_row(table: Table, rows: Rows, columns: Columns) -> Columns:
     Values of rows that are no objects are taken from `columns`.
     """
     out = Columns(columns.count)
-    out.nulls = columns.nulls
+    out.nulls, out.rows = columns.nulls, columns.rows
     whole = rows.to_pylist() if isinstance(rows, pa.Table) else rows
     values: dict[str, list[Any]] = {
         name: [
@@ -124,7 +127,9 @@ def _row_by_row(table: Table, rows: Rows, columns: Columns) -> Columns:
     }
     lists: dict[tuple[str, ...], Lists] = {}
     for index, row in enumerate(whole):
-        for slot, value in _flat(table.node, row) if isinstance(row, dict) else ():
+        for slot, value in flat(table.node, row) if isinstance(row, dict) else ():
+            if value is None:
+                continue
             if slot.is_json or not isinstance(value, list):
                 values.setdefault(slot.column, [None] * columns.count)[index] = value
             else:
@@ -138,8 +143,8 @@ def _row_by_row(table: Table, rows: Rows, columns: Columns) -> Columns:
     return out
 
 
-def _flat(node: Node, row: dict[str, Any]) -> Iterable[tuple[Slot, Any]]:
-    """The values of one row that are neither null nor objects, in the order dlt meets them."""
+def flat(node: Node, row: dict[str, Any]) -> Iterable[tuple[Slot, Any]]:
+    """The values of one row that become no columns of their own, in the order dlt meets them."""
     below = [(node, row)]
     while below:
         owner, found = below.pop()
@@ -147,7 +152,7 @@ def _flat(node: Node, row: dict[str, Any]) -> Iterable[tuple[Slot, Any]]:
             slot = owner.slot(key)
             if isinstance(value, dict) and not slot.is_json:
                 below.append((slot.node, value))
-            elif value is not None:
+            else:
                 yield slot, value
 
 

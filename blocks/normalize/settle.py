@@ -8,6 +8,7 @@ dropped. dlt does the same row by row; here whole columns go first and only misf
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from blocks.errors import NormalizeError
 from blocks.normalize.arrow import build
-from blocks.normalize.columns import Columns
+from blocks.normalize.columns import Columns, flat
 from blocks.normalize.shape import LIST, OBJECT
 from blocks.normalize.tree import Table
 from blocks.normalize.values import json_text
@@ -78,19 +79,42 @@ def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
     """
     dialect = table.dialect
     parent = table.parent.name if table.parent else None
-    if parent is not None and dialect.is_new(table.name):
-        row = {name: values[0] for name, (values, _) in columns.values.items()}
-        dialect.fit(table.name, parent, {**row, **ids})
-    # dlt refuses even a null where its hints allow none.
-    first: dict[str, Any] = dict.fromkeys(columns.nulls - columns.values.keys())
     known = dialect.settled(table.name)
+    found: dict[str, tuple[int, Any]] = {}
     for name in [name for name in columns.values if name not in known]:
         if not dialect.refuses(table.name, name):
-            values, _ = columns.values[name]
-            first[name] = next((value for value in values if value is not None), None)
-    first.update((name, value) for name, value in ids.items() if name not in known)
-    if first and not dialect.refuses(table.name):
+            values = columns.values[name][0]
+            there = ((index, value) for index, value in enumerate(values) if value is not None)
+            found[name] = next(there, (columns.count, None))
+    # Each row has all ids, so that they begin with the first.
+    found.update((name, (0, value)) for name, value in ids.items() if name not in known)
+    order = _in_order(table, columns, {name: index for name, (index, _) in found.items()})
+    first = {name: found[name][1] for name in order if not found[name][0]}
+    later = {name: found[name][1] for name in order if found[name][0]}
+    if parent is not None and dialect.is_new(table.name):
         dialect.fit(table.name, parent, first)
+        first = {}
+    # dlt refuses even a null where its hints allow none.
+    nulls = dict.fromkeys(columns.nulls - columns.values.keys())
+    learned = {**first, **later, **nulls}
+    if learned and not dialect.refuses(table.name):
+        dialect.fit(table.name, parent, learned)
+
+
+def _in_order(table: Table, columns: Columns, begin: Mapping[str, int]) -> list[str]:
+    """New columns in the order in which dlt meets them, by the rows that they `begin` in."""
+    order = sorted(begin, key=lambda name: begin[name])
+    rows = columns.rows
+    if rows is None or len(order) < 2:
+        return order
+    places: dict[str, int] = {}
+    for index, names in groupby(order, key=lambda name: begin[name]):
+        if index < columns.count and isinstance(rows[index], dict):
+            here = {
+                slot.column: place for place, (slot, _) in enumerate(flat(table.node, rows[index]))
+            }
+            places.update((name, here.get(name, len(here))) for name in names)
+    return sorted(order, key=lambda name: (begin[name], places.get(name, 0)))
 
 
 def _fit(
