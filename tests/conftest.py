@@ -21,6 +21,13 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["RUNTIME__LOG_LEVEL"] = "WARNING"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give thorough tests the time that they need: the limit is for those that hang."""
+    if os.environ.get("BLOCKS_THOROUGH"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(autouse=True)
 def dlt_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """dlt's data and settings in a directory of this test's own."""
