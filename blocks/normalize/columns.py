@@ -53,14 +53,15 @@ class Lists:
 class Columns:
     """The columns of one table: values in row order with the kinds among them.
 
-    `nulls` are the columns that had no value at all, `rows` the rows as they came if they are
-    plain values.
+    `nulls` are the columns that had no value at all, `hidden` those that filters leave out, `rows`
+    the rows as they came if they are plain values.
     """
 
-    __slots__ = ("count", "lists", "nulls", "rows", "values")
+    __slots__ = ("count", "hidden", "lists", "nulls", "rows", "values")
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.hidden: dict[str, tuple[Sequence[Any], int]] = {}
         self.rows: Sequence[Any] | None = None
         self.nulls: set[str] = set()
         self.values: dict[str, tuple[Sequence[Any], int]] = {}

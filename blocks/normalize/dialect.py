@@ -8,7 +8,6 @@ range of versions is pinned in `pyproject.toml`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +59,8 @@ class Dialect:
             load_id or "",
             SimpleNamespace(destination_capabilities=self._capabilities),  # type: ignore[arg-type]
         )
+        if any("filters" in table for table in schema.tables.values()):
+            schema._compile_settings()  # as before dlt's normalize step
         self._row_id_kinds: dict[str, str] = {}
         self._places: dict[tuple[Any, ...], tuple[str, pa.DataType]] = {}
         self._before: dict[str, dict[str, TColumnSchema]] | None = None
@@ -138,11 +139,14 @@ class Dialect:
             self._row_id_kinds[root] = helpers.get_root_row_id_type(self.schema, root)
         return self._row_id_kinds[root]
 
-    def excluded(self, table: str, columns: Iterable[str]) -> list[str]:
-        """Those of `columns` that the filters of the schema leave out."""
-        if not self.schema._compiled_excludes:
-            return []
-        return [name for name in columns if not self._rows._filter_row(table, {name: True})]
+    @property
+    def is_filtered(self) -> bool:
+        """Whether there are filters in the schema at all."""
+        return bool(self.schema._compiled_excludes)
+
+    def excludes(self, table: str, column: str) -> bool:
+        """Whether the filters of the schema leave the column out."""
+        return self.is_filtered and not self._rows._filter_row(table, {column: True})
 
     def is_root(self, table: str) -> bool:
         """Whether the schema has a table found in lists as one of its own, not as a nested one."""
@@ -166,7 +170,7 @@ class Dialect:
         """Whether rows need more than their values put into columns: filters, contracts, ids."""
         return bool(
             self.row_id_kind(root) != "random"
-            or self.schema._compiled_excludes
+            or self.is_filtered
             or self._refused_tables
             or self._refused
         )

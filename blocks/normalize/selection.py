@@ -52,6 +52,10 @@ def select(
             found = table  # rows of a table of its own
         elif above not in left:
             continue
+        elif dialect.row_id not in left[above].schema.names:
+            raise NormalizeError(f"expected {dialect.row_id} in {above}, got a table without")
+        elif dialect.parent_id not in table.schema.names:
+            raise NormalizeError(f"expected {dialect.parent_id} in {name}, got a table without")
         else:
             ids = left[above][dialect.row_id]
             found = table.filter(pc.is_in(table[dialect.parent_id], value_set=ids))

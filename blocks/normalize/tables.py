@@ -18,6 +18,7 @@ from blocks.normalize.arrow import positions, random_ids
 from blocks.normalize.arrow import repeat as repeat_text
 from blocks.normalize.columns import Columns, Rows, gather, plain_values
 from blocks.normalize.dialect import Dialect
+from blocks.normalize.filters import hide, left, shown
 from blocks.normalize.plan import Elements
 from blocks.normalize.settle import settle
 from blocks.normalize.shape import SCALAR, kinds_of
@@ -113,18 +114,17 @@ def _write(
     singly: bool = False,
 ) -> None:
     dialect = table.dialect
-    columns = gather(table, rows, elements)
     if table.is_undecided:
         table.decide()
-    for name, column in added.items():
-        values, kinds = plain_values(column)
-        if kinds & SCALAR:
-            columns.put(name, values, kinds & SCALAR)
+    columns = gather(table, rows, elements)
+    _carry(columns, added)
     inherited = origin.inherited if origin else {}
     if origin is not None and dialect.is_root(table.name):
         origin = None  # made of lists, and yet with root rows: the schema has it so
     _set_system_columns(table, columns, inherited, is_root=origin is None)
-    arrays, keep = settle(table, columns, _id_samples(table, inherited, is_root=origin is None))
+    samples = _id_samples(table, inherited, is_root=origin is None)
+    arrays, keep = settle(table, columns, samples)
+    keep = keep if samples else left(table, rows, [*added, *inherited])
     if dialect.refuses(table.name):
         return
     arrays.update((name, ids) for name, ids in inherited.items() if isinstance(ids, pa.Array))
@@ -139,7 +139,7 @@ def _write(
     if not count:
         return
     derived = _add_ids(table, arrays, _Rows(rows, columns, keep, added), count, origin)
-    out.setdefault(table.name, []).append(Part(count, arrays))
+    out.setdefault(table.name, []).append(Part(count, shown(table, arrays)))
     for lists in columns.lists:
         counts, items = lists.flatten(keep)
         if items:
@@ -155,6 +155,14 @@ def _write(
                 _write(lists.table, items[item], lists.elements, below.cut(item), out, singly=True)
 
 
+def _carry(columns: Columns, added: Mapping[str, Sequence[Any]]) -> None:
+    """Put in what pages bring for all of their rows."""
+    for name, column in added.items():
+        values, kinds = plain_values(column)
+        if kinds & SCALAR:
+            columns.put(name, values, kinds & SCALAR)
+
+
 def _set_system_columns(
     table: Table, columns: Columns, inherited: Mapping[str, Any], *, is_root: bool
 ) -> None:
@@ -167,17 +175,22 @@ def _set_system_columns(
             columns.put(name, values, kinds_of(values))
     for name in [dialect.load] if is_root else [dialect.parent_id, dialect.list_index]:
         columns.values.pop(name, None)
-    for name in dialect.excluded(table.name, columns.values):
-        del columns.values[name]
+        columns.nulls.discard(name)
+    columns.nulls -= {dialect.row_id, *inherited}
+    hide(table, columns)
 
 
 def _id_samples(table: Table, inherited: Mapping[str, Any], *, is_root: bool) -> dict[str, Any]:
     """The id columns of the table, in dlt's order, each with a value of its type."""
     dialect = table.dialect
-    samples = {name: "" for name, values in inherited.items() if isinstance(values, pa.Array)}
+    samples: dict[str, Any] = {
+        name: "" for name, values in inherited.items() if isinstance(values, pa.Array)
+    }
     if is_root:
-        return {**samples, dialect.load: "", dialect.row_id: ""}
-    return {**samples, dialect.parent_id: "", dialect.list_index: 0, dialect.row_id: ""}
+        samples |= {dialect.load: "", dialect.row_id: ""}
+    else:
+        samples |= {dialect.parent_id: "", dialect.list_index: 0, dialect.row_id: ""}
+    return {name: each for name, each in samples.items() if not dialect.excludes(table.name, name)}
 
 
 def handed_down(table: Table, inherited: Iterable[str]) -> dict[str, str]:
@@ -202,9 +215,10 @@ def _hand_down(
     """What rows below inherit: ids as arrays, values as they came, both one for each child."""
     dialect = table.dialect
     handed: dict[str, Any] = {}
+    known = columns.values | columns.hidden
     for there, here in handed_down(table, inherited).items():
-        if here in columns.values and here != dialect.row_id:
-            values = columns.values[here][0]
+        if here in known and here != dialect.row_id:
+            values = known[here][0]
             kept = values if keep is None else compress(values, keep)
             handed[there] = list(chain.from_iterable(map(repeat, kept, counts)))
         elif here in arrays:
@@ -231,6 +245,9 @@ def _add_ids(
     """
     dialect = table.dialect
     given = arrays.pop(dialect.row_id, None)
+    if dialect.row_id in rows.columns.hidden:
+        hidden = pa.array(rows.columns.hidden[dialect.row_id][0], pa.string())
+        given = hidden if rows.keep is None else hidden.filter(pa.array(rows.keep))
     if origin is None:
         arrays[dialect.load] = repeat_text(dialect.load_id or "", count)
         kind = dialect.row_id_kind(table.name)
@@ -256,13 +273,14 @@ def _hashes(table: Table, kind: str, rows: _Rows) -> list[str]:
     if kind == "key_hash":
         names = dialect.key_columns(table.name)
         columns = rows.columns
+        known = columns.values | columns.hidden
         for name in names:
-            if name not in columns.values and name not in columns.nulls:
+            if name not in known and name not in columns.nulls:
                 raise NormalizeError(
                     f"expected key column {name} in table {table.name}, got rows without"
                 )
         none = ([None] * columns.count, 0)
-        keys = [columns.values.get(name, none)[0] for name in names]
+        keys = [known.get(name, none)[0] for name in names]
         dicts = [dict(zip(names, key, strict=True)) for key in zip(*keys, strict=True)]
     else:
         names = None

@@ -50,6 +50,8 @@ class Table:
         self.name = dialect.join(*path)
         dialect.claim(self.name)
         self.clashes = self.is_undecided = False
+        if dialect.excludes(self.name, dialect.row_id):
+            dialect.clashing = True  # filters may leave nothing of a row
         self.columns: dict[str, Slot] = {}
         self.node = Node(self, (), level, level)
         # A row that is no object becomes {"value": row}. A list inside a list becomes
