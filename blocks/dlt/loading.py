@@ -30,7 +30,7 @@ from dlt.extract.items import TableNameMeta
 
 from blocks.errors import BodyError, ConfigError, NormalizeError
 from blocks.events import Counts, scoped
-from blocks.json import Path, keys
+from blocks.json import Path, dumps, keys
 from blocks.normalize import Normalizer
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.selection import Where, select
@@ -174,7 +174,19 @@ class _Loader:
                     self._hint_nested(name)
                 else:
                     self._hint_types(name, table.schema)
-            yield dlt.mark.with_table_name(table, self._table if name == self.root else name)
+            found = self._name_nulls(name, table)
+            yield dlt.mark.with_table_name(found, self._table if name == self.root else name)
+
+    def _name_nulls(self, name: str, table: pa.Table) -> pa.Table:
+        """The table with the names of columns that are only null, for dlt to warn of.
+
+        dlt looks at the first table of each of its files, and then at which columns have a type.
+        """
+        names = self.normalizer.dialect.untyped(name)
+        if not names:
+            return table
+        metadata = {**(table.schema.metadata or {}), "dlt.null_columns": dumps(names)}
+        return table.replace_schema_metadata(metadata)
 
     def _hint_types(self, name: str, arrow: pa.Schema) -> None:
         """Tell dlt the types that Arrow has no word for, such as json."""

@@ -53,8 +53,8 @@ class Lists:
 class Columns:
     """The columns of one table: values in row order with the kinds among them.
 
-    `nulls` are the columns that had no value at all, `hidden` those that filters leave out, `rows`
-    the rows as they came if they are plain values.
+    `nulls` are the columns that had a null and may have no value at all, `hidden` those that
+    filters leave out, `rows` the rows as they came if they are plain values.
     """
 
     __slots__ = ("count", "hidden", "lists", "nulls", "rows", "values")
@@ -103,6 +103,8 @@ def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
             _put(table.lists, lists, LIST, None, inner, columns, below)
         if scalars is not None:
             columns.put(table.values.column, scalars, kinds & SCALAR)
+        elif kinds & NULL:
+            columns.nulls.add(table.values.column)
     for node, objects_below, layout_below in below:
         _spread(node, objects_below, layout_below, columns)
     if table.clashes and any(layout is None for _, _, layout in below):
@@ -163,6 +165,8 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
     if layout is None:
         for key, places, found in turn(rows):
             values, kinds = plain_values(found)
+            if kinds & NULL:
+                columns.nulls.add(node.slot(key).column)
             if len(places) < columns.count:
                 values, kinds = Sparse(columns.count, places, values), kinds | NULL
             _put(node.slot(key), values, kinds, None, None, columns, below)

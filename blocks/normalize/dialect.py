@@ -208,6 +208,11 @@ class Dialect:
                     found[name] = self._place(column)
         return found
 
+    def untyped(self, table: str) -> list[str]:
+        """The columns of `table` that were null in this load and still have no type."""
+        found = self._rows.null_only_columns.get(table, ())
+        return sorted(name for name in found if self.known(table, name) is None)
+
     def is_new(self, table: str) -> bool:
         """Whether no column of `table` has a type yet."""
         return self.schema.is_new_table(table)

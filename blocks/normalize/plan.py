@@ -90,6 +90,9 @@ class Field:
             # Absent objects share one empty row and null does not fit, so that columns below
             # need no test for None.
             self.default = self.layout.empty
+        elif self.kinds == LIST:
+            # So with lists: a first null is to be noticed.
+            self.default = ()
         else:
             self.kinds |= NULL
         if not self.kinds & (OBJECT | LIST):

@@ -161,6 +161,8 @@ def _carry(columns: Columns, added: Mapping[str, Sequence[Any]]) -> None:
         values, kinds = plain_values(column)
         if kinds & SCALAR:
             columns.put(name, values, kinds & SCALAR)
+        else:
+            columns.nulls.add(name)
 
 
 def _set_system_columns(
