@@ -257,7 +257,9 @@ def order(schema: Schema) -> dict[str, list[str]]:
     columns would have to be looked at one by one.
     """
     return {
-        str(table["name"]): [name for name in table["columns"] if "__v_" not in name]
+        str(table["name"]): [
+            name for name, column in table["columns"].items() if not column.get("variant")
+        ]
         for table in schema.data_tables()
     }
 
