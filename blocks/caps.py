@@ -23,7 +23,7 @@ from blocks.errors import ConfigError, Overflow, PagingError, where
 from blocks.json import Path
 from blocks.kinds import Kind, kind_for
 from blocks.paginators import Paginator
-from blocks.places import Records, kind, records, values
+from blocks.places import Records, kind, size, values
 
 __all__ = ["Capped"]
 
@@ -74,7 +74,7 @@ class Capped:
         """The request of the next page."""
         # What is known of a search travels with its requests, so this keeps no state.
         before, since = response.request.extensions.get(_SEARCH, (0, None))
-        shown = before + records(response, self.records)[0]
+        shown = before + size(response, self.records)
         if shown < self.at:
             following = self.paginator(response)
         else:

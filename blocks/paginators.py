@@ -21,7 +21,19 @@ import httpx
 from blocks.errors import BodyError, ConfigError, PagingError, PagingLoop, where
 from blocks.json import Path, keys
 from blocks.links import parse
-from blocks.places import Header, OrNull, Records, Source, Target, kind, put, read, records, sent
+from blocks.places import (
+    Header,
+    OrNull,
+    Records,
+    Source,
+    Target,
+    kind,
+    put,
+    read,
+    records,
+    sent,
+    size,
+)
 from blocks.requests import follow, turn
 
 __all__ = [
@@ -157,7 +169,7 @@ class Keyset:
 
     def __call__(self, response: httpx.Response) -> httpx.Request | None:
         """The request of the next page."""
-        if not records(response, self.records)[0]:
+        if not size(response, self.records):
             return None
         path = self.records.path if isinstance(self.records, OrNull) else self.records
         value = read(response, [*keys(path), -1, *keys(self.key)])
@@ -186,7 +198,7 @@ class PageNumber:
 
     def __call__(self, response: httpx.Response) -> httpx.Request | None:
         """The request of the next page."""
-        if self.records is not None and not records(response, self.records)[0]:
+        if self.records is not None and not size(response, self.records):
             return None
         return self.to(response.request, self.position(response.request) + 1)
 
@@ -229,7 +241,7 @@ class Offset:
 
     def __call__(self, response: httpx.Response) -> httpx.Request | None:
         """The request of the next page."""
-        rows = records(response, self.records)[0]
+        rows = size(response, self.records)
         if not rows:
             return None
         return self.to(response.request, self.position(response.request) + rows)

@@ -27,7 +27,7 @@ from blocks.errors import ConfigError, PagingError
 from blocks.json import Path
 from blocks.kinds import Kind, kind_for
 from blocks.paginators import Offset, PageNumber, Paginator
-from blocks.places import Records, Source, records, truth, values, whole
+from blocks.places import Records, Source, size, truth, values, whole
 
 __all__ = ["Empty", "Flag", "Older", "Stop", "TotalPages", "TotalRows", "Until"]
 
@@ -46,7 +46,7 @@ class Empty:
 
     def __call__(self, response: httpx.Response) -> bool:
         """Whether `response` is the last page."""
-        return not records(response, self.records)[0]
+        return not size(response, self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class TotalPages:
         pages = total if self.size is None else -(-total // self.size)
         done = paginator.position(response.request) + 1
         if paginator.records is not None:
-            rows = records(response, paginator.records)[0]
+            rows = size(response, paginator.records)
             if rows and done > pages:
                 raise PagingError(f"expected rows on {pages} pages, got some after", response)
             if self.size is not None and done <= pages:
@@ -144,7 +144,7 @@ class TotalRows:
     def rest(self, response: httpx.Response, paginator: Offset) -> range:
         """The positions of all pages after `response`, taking each to have as many rows as it."""
         total = whole(response, self.source)
-        rows = records(response, paginator.records)[0]
+        rows = size(response, paginator.records)
         seen = paginator.position(response.request) + rows
         if rows and seen > total:
             # So does a count that is capped, as search engines do.

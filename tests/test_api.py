@@ -830,6 +830,7 @@ blocks.places
     read(response: httpx.Response, source: Source) -> Any
     records(response: httpx.Response, place: Records) -> tuple[int, bytes]
     sent(request: httpx.Request, target: Target, default: int) -> int
+    size(response: httpx.Response, place: Records) -> int
     truth(response: httpx.Response, source: Source) -> bool
     values(response: httpx.Response, place: Records, key: Path) -> list[Any]
     whole(response: httpx.Response, source: Source) -> int

@@ -24,6 +24,7 @@ from blocks.places import (
     read,
     records,
     sent,
+    size,
     truth,
     whole,
 )
@@ -93,6 +94,16 @@ def test_records_that_are_not_there_are_an_error(body: Any, got: str) -> None:
     """Null is told from no key at all."""
     with pytest.raises(BodyError, match=f"expected an array of records at 'a', got {got}"):
         records(response(body), "a")
+
+
+def test_numbers_are_those_of_the_body_at_hand() -> None:
+    """What was found in one is not said of another, though a copy shares all else."""
+    page = response({"items": [1, 2], "total": 9})
+    assert [(size(page, "items"), whole(page, "total")) for _ in range(2)] == [(2, 9)] * 2
+    empty = httpx.Response(200, json={"items": [], "total": 0}, extensions=page.extensions)
+    assert (size(empty, "items"), whole(empty, "total")) == (0, 0)
+    assert (size(page, "items"), whole(page, "total")) == (2, 9)
+    assert (size(page, ["items"]), whole(page, "items[0]"), whole(page, "items[-1]")) == (2, 1, 2)
 
 
 @pytest.mark.parametrize("value", [0, 7, "0", "007", 2**70, "9" * 19])
