@@ -306,6 +306,22 @@ async def test_what_is_sent_besides() -> None:
 
 
 @pytest.mark.anyio
+async def test_cookies_are_kept() -> None:
+    """Those that a response sets, and those set by hand, go along from then on."""
+    sets = [answer(headers=[("Set-Cookie", f"sid={value}; Path=/")]) for value in "ab"]
+    with serving({"/": [sets[0], answer(), answer(), sets[1], answer()]}) as server:
+        async with client(server.url) as api:
+            await api.get("/")
+            await api.get("/")
+            api.cookies = {"shop": "x"}  # as httpx has it: in the place of all others
+            for _ in range(3):
+                await api.get("/")
+    sent = [request.decode().lower().partition("\r\ncookie: ")[2] for request in server.requests]
+    cookies = [text.partition("\r\n")[0] for text in sent]
+    assert cookies == ["", "sid=a", "shop=x", "shop=x", "shop=x; sid=b"]
+
+
+@pytest.mark.anyio
 async def test_the_environment_is_not_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy set there sees a request."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
