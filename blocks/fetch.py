@@ -203,7 +203,8 @@ class _Window:
     ) -> None:
         self._client = client
         self._requests = requests
-        self._turns = anyio.Semaphore(at_once)
+        # Sending yields to others anyway.
+        self._turns = anyio.Semaphore(at_once, fast_acquire=True)
         # Twice as many: when one is slow, those behind it go on.
         self._most = 2 * at_once
         self._pages: deque[_Ahead] = deque()

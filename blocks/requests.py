@@ -98,7 +98,7 @@ def repeat(
     >>> again.content, again.headers["Content-Length"]
     (b'{"a":1}', '7')
     """
-    kept = request.headers.copy()
+    kept = request.headers  # of which httpx makes a copy
     if body is None:
         try:
             body = request.content
@@ -106,8 +106,11 @@ def repeat(
             message = f"expected a body that can be sent again, got a stream ({where(request)})"
             raise PagingError(message) from None
     else:
+        kept = kept.copy()
         kept.pop("content-length", None)  # httpx sets it anew
-    kept.update(headers)
+    if headers:
+        kept = kept.copy()
+        kept.update(headers)
     return httpx.Request(
         request.method,
         request.url if url is None else url,
