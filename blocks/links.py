@@ -57,6 +57,8 @@ def resolve(base: httpx.URL, reference: httpx.URL) -> httpx.URL:
     URL('https://api.example.com/v1//items?page=2')
     """
     # Not httpx.URL.join: its urljoin drops empty segments ("//") of the base.
+    if reference.scheme and "#" not in str(reference):
+        return reference
     if reference.scheme or reference.netloc:
         return reference.copy_with(scheme=reference.scheme or base.scheme, fragment=None)
     path = base.raw_path.partition(b"?")[0]

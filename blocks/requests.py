@@ -37,8 +37,10 @@ def follow(response: httpx.Response, url: str) -> httpx.Request:
         if origin(target) != origin(base):
             message = f"next page leaves {origin(base)} for {origin(target)}"
             raise ForeignOrigin(message, response)
-        # The base's own spelling of the origin, whatever the target's.
-        target = base.copy_with(raw_path=target.raw_path, fragment=None)
+        home = f"{base.scheme}://{base.netloc.decode('ascii')}/"
+        if base.userinfo or not str(target).startswith(home):
+            # The base's own spelling of the origin, whatever the target's.
+            target = base.copy_with(raw_path=target.raw_path, fragment=None)
     except (httpx.InvalidURL, UnicodeError):
         # Not chained: httpx's message quotes the URL.
         raise PagingError("expected a URL for the next page, got other text", response) from None
