@@ -18,12 +18,10 @@ it, is printed first.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import platform
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,6 +36,7 @@ import anyio
 import httpx
 from dlt.sources.rest_api import rest_api_source
 
+from bench.loopback import response, serve, serving
 from blocks.client import client
 from blocks.fetch import gather, pages
 from blocks.json import loads
@@ -50,40 +49,14 @@ AT_ONCE = (1, 4, 16, 64)
 ROWS = 100
 
 
-def serve(seconds: float) -> None:
-    """Answer for ever, each request after `seconds`; the port is printed first."""
-    names = [f"item number {number} of a page" for number in range(ROWS)]
-
-    @cache
-    def page(target: bytes) -> bytes:
-        query = httpx.URL(target.decode()).params
-        number, count = int(query.get("page", 1)), int(query["of"])
-        rows = [{"id": number * ROWS + i, "name": name} for i, name in enumerate(names)]
-        following = str(number + 1) if number < count else None
-        body = json.dumps({"data": rows, "pages": count, "next": following}).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        return head.encode() + b"\r\n\r\n" + body
-
-    class Server(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            self.transport, self.received = transport, b""
-
-        def data_received(self, data: bytes) -> None:
-            self.received += data
-            while b"\r\n\r\n" in self.received:
-                head, _, self.received = self.received.partition(b"\r\n\r\n")
-                loop = asyncio.get_running_loop()
-                due = loop.time() + seconds
-                answer = page(head.split(b" ", 2)[1])  # made while it waits
-                loop.call_at(due, self.transport.write, answer)
-
-    async def main() -> None:
-        server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
-        print(server.sockets[0].getsockname()[1], flush=True)
-        await server.serve_forever()
-
-    asyncio.run(main())
+@cache
+def page(target: bytes) -> bytes:
+    """The answer to a request for `target`."""
+    query = httpx.URL(target.decode()).params
+    number, count = int(query.get("page", 1)), int(query["of"])
+    rows = [{"id": number * ROWS + i, "name": f"item number {i} of a page"} for i in range(ROWS)]
+    following = str(number + 1) if number < count else None
+    return response(json.dumps({"data": rows, "pages": count, "next": following}).encode())
 
 
 def shares(count: int, at_once: int) -> list[int]:
@@ -188,24 +161,17 @@ def measure(read: Read, url: str, count: int, at_once: int) -> tuple[float, floa
 def main(milliseconds: float) -> None:
     """Measure every cell and print the table."""
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-    seconds = milliseconds / 1e3
-    command = [sys.executable, __file__, "serve", str(seconds)]
     named = ", ".join(f"{name} {metadata.version(name)}" for name in ("httpx", "aiohttp", "dlt"))
     print(f"Python {platform.python_version()}, {named}, {os.cpu_count()} CPUs")
     print(f"pages/s (% of ideal, CPU ms a page); {milliseconds:g} ms and {ROWS} rows a page")
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            print(f"a bare socket waits {bare(url) * 1e3:.1f} ms for a page")
-            for read in WAYS.values():  # what is loaded and begun once
-                assert sum(read(url, 2, 2)) == 2 * ROWS
-            line("", [f"{at_once} at once" for at_once in AT_ONCE])
-            for count in PAGES:
-                for name, read in WAYS.items():
-                    line(f"{count} pages, {name}", cells(read, name, url, count, seconds))
-        finally:
-            server.kill()
+    with serving(__file__, milliseconds / 1e3) as url:
+        print(f"a bare socket waits {bare(url) * 1e3:.1f} ms for a page")
+        for read in WAYS.values():  # what is loaded and begun once
+            assert sum(read(url, 2, 2)) == 2 * ROWS
+        line("", [f"{at_once} at once" for at_once in AT_ONCE])
+        for count in PAGES:
+            for name, read in WAYS.items():
+                line(f"{count} pages, {name}", cells(read, name, url, count, milliseconds / 1e3))
 
 
 def bare(url: str) -> float:
@@ -246,6 +212,6 @@ def line(name: str, values: Any) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        serve(float(sys.argv[2]))
+        serve(page, float(sys.argv[2]))
     else:
         main(float(sys.argv[1]) if sys.argv[1:] else 50.0)

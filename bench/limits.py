@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import math
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,6 +30,7 @@ from trio.testing import MockClock
 # This script's name is also that of one of the libraries.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
+from bench.loopback import response, serve, serving  # noqa: E402
 from blocks.adaptive import Adaptive  # noqa: E402
 from blocks.client import client  # noqa: E402
 from blocks.limits import Rate  # noqa: E402
@@ -165,29 +165,6 @@ def simulated(count: int, per: float, burst: int, seconds: float) -> None:
     )
 
 
-def serve() -> None:
-    """Answer each request after 20 ms, for ever; the port is printed first."""
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]"
-
-    class Server(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            self.transport, self.received = transport, b""
-
-        def data_received(self, data: bytes) -> None:
-            self.received += data
-            while b"\r\n\r\n" in self.received:
-                _, _, self.received = self.received.partition(b"\r\n\r\n")
-                asyncio.get_running_loop().call_later(0.02, self.transport.write, answer)
-
-    async def main() -> None:
-        server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
-        print(server.sockets[0].getsockname()[1], flush=True)
-        await server.serve_forever()
-
-    asyncio.run(main())
-
-
 async def used(url: str, rate: int, in_flight: int, seconds: float) -> float:
     """The part of `rate` that requests over HTTP use."""
     done = 0
@@ -233,19 +210,14 @@ def main(seconds: float) -> None:
 
     print()
     line("over HTTP, 20 ms an answer", ["in flight", "of the rate used"])
-    with subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            for rate, in_flight in ((50, 4), (200, 16), (500, 32), (1000, 64)):
-                part = asyncio.run(used(url, rate, in_flight, seconds))
-                line(f"{rate}/s", [str(in_flight), f"{part:.1%}"])
-        finally:
-            server.kill()
+    with serving(__file__, 0.02) as url:
+        for rate, in_flight in ((50, 4), (200, 16), (500, 32), (1000, 64)):
+            part = asyncio.run(used(url, rate, in_flight, seconds))
+            line(f"{rate}/s", [str(in_flight), f"{part:.1%}"])
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        serve()
+    if sys.argv[1:2] == ["serve"]:
+        serve(lambda _: response(b"[]"), float(sys.argv[2]))
     else:
         main(float(sys.argv[1]) if sys.argv[1:] else 3.0)

@@ -15,7 +15,6 @@ import gzip
 import json
 import platform
 import random
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,6 +25,7 @@ from statistics import median
 
 import httpx
 
+from bench.loopback import response, serve, serving
 from blocks.auth import Bearer
 from blocks.bodies import Whole
 from blocks.client import client
@@ -56,39 +56,19 @@ def bodies() -> dict[str, bytes]:
     return {"/small": json.dumps(rows[:1]).encode(), "/page": page, "/zipped": gzip.compress(page)}
 
 
-def serve() -> None:
-    """Answer for ever; the port is printed first."""
-    answers = {}
-    for path, body in bodies().items():
-        head = [
-            "HTTP/1.1 200 OK",
-            "Content-Type: application/json; charset=utf-8",
-            f"Content-Length: {len(body)}",
-            "Date: Tue, 02 Jun 2026 12:00:00 GMT",
-            "ETag: W/123456",
-            "X-RateLimit-Remaining: 4999",
-            'Link: <http://127.0.0.1/next>; rel="next"',
-            *(["Content-Encoding: gzip"] if path == "/zipped" else []),
-        ]
-        answers[path.encode()] = "\r\n".join([*head, "", ""]).encode() + body
-
-    class Server(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            self.transport, self.received = transport, b""
-
-        def data_received(self, data: bytes) -> None:
-            self.received += data
-            while b"\r\n\r\n" in self.received:
-                head, _, self.received = self.received.partition(b"\r\n\r\n")
-                self.transport.write(answers[head.split(b" ", 2)[1]])
-
-    async def main() -> None:
-        server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
-        print(server.sockets[0].getsockname()[1], flush=True)
-        await server.serve_forever()
-
-    asyncio.run(main())
+def answers() -> dict[bytes, bytes]:
+    """The response to each target."""
+    headers = [
+        "Date: Tue, 02 Jun 2026 12:00:00 GMT",
+        "ETag: W/123456",
+        "X-RateLimit-Remaining: 4999",
+        'Link: <http://127.0.0.1/next>; rel="next"',
+    ]
+    zipped = {"/zipped": ["Content-Encoding: gzip"]}
+    return {
+        path.encode(): response(body, *headers, *zipped.get(path, []))
+        for path, body in bodies().items()
+    }
 
 
 def transports() -> dict[str, Make]:
@@ -157,13 +137,8 @@ def main(seconds: float) -> None:
     bare = list(made)[-1]
     clients["  and Whole"] = partial(plain, lambda: Whole(Connections(), timeout=300))
     clients["  as client(auth, limit, retry)"] = ours
-    with subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            cells = {(path, n): column(clients, url, path, n, seconds) for path, n in CELLS}
-        finally:
-            server.kill()
+    with serving(__file__) as url:
+        cells = {(path, n): column(clients, url, path, n, seconds) for path, n in CELLS}
     sizes = {path: len(body) for path, body in bodies().items()}
     print(f"Python {platform.python_version()}, {named('httpx')}, {platform.machine()}")
     print(f"CPU ms per request, and ratio to httpcore; medians of {ROUNDS} rounds of {seconds} s")
@@ -202,7 +177,7 @@ def line(name: str, values: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        serve()
+    if sys.argv[1:2] == ["serve"]:
+        serve(answers().__getitem__)
     else:
         main(float(sys.argv[1]) if sys.argv[1:] else 0.4)

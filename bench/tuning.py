@@ -10,7 +10,6 @@ knobs away from the first line's and is run three times, each in a process of it
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import platform
@@ -28,6 +27,7 @@ from typing import Any
 import dlt
 import httpx
 
+from bench.loopback import response, serve, serving
 from blocks.client import client
 from blocks.dlt import load
 from blocks.fetch import gather, pages
@@ -67,37 +67,13 @@ def record(number: int) -> dict[str, Any]:
     }
 
 
-def serve(seconds: float) -> None:
-    """Answer for ever, each request after `seconds`; the port is printed first."""
-
-    @cache
-    def page(target: bytes) -> bytes:
-        query = httpx.URL(target.decode()).params
-        number, size = int(query.get("page", 1)), int(query["size"])
-        rows = [record(each) for each in range((number - 1) * size, number * size)]
-        body = json.dumps({"data": rows, "pages": RECORDS // size}).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        return head.encode() + b"\r\n\r\n" + body
-
-    class Server(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            self.transport, self.received = transport, b""
-
-        def data_received(self, data: bytes) -> None:
-            self.received += data
-            while b"\r\n\r\n" in self.received:
-                head, _, self.received = self.received.partition(b"\r\n\r\n")
-                loop = asyncio.get_running_loop()
-                due = loop.time() + seconds
-                loop.call_at(due, self.transport.write, page(head.split(b" ", 2)[1]))
-
-    async def main() -> None:
-        server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
-        print(server.sockets[0].getsockname()[1], flush=True)
-        await server.serve_forever()
-
-    asyncio.run(main())
+@cache
+def page(target: bytes) -> bytes:
+    """The answer to a request for `target`."""
+    query = httpx.URL(target.decode()).params
+    number, size = int(query.get("page", 1)), int(query["size"])
+    rows = [record(each) for each in range((number - 1) * size, number * size)]
+    return response(json.dumps({"data": rows, "pages": RECORDS // size}).encode())
 
 
 @dlt.resource(primary_key="id", write_disposition="merge")
@@ -161,30 +137,24 @@ def main(milliseconds: float) -> None:
     print(f"{RECORDS:,} records, {size:.0f} MB of JSON, {milliseconds:g} ms a page;", end=" ")
     print(f"median of {REPEATS}\n")
     print(HEADER)
-    command = [sys.executable, __file__, "serve", str(milliseconds / 1e3)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            for turned in KNOBS:
-                knobs = DEFAULTS | turned
-                found = measured(url, knobs)
-                took = found["extract"] + found["normalize"] + found["load"]
-                workers = f"{knobs['normalize']}, {knobs['load']}"
-                print(
-                    f"{knobs['page']:4} {knobs['at_once']:8} {knobs['rows']:7,} {workers:>8}"
-                    f" {RECORDS // knobs['page']:9} {found['extract']:8.2f}"
-                    f" {found['normalize']:10.2f} {found['load']:6.2f} {took:6.2f}"
-                    f" {found['cpu']:6.2f} {found['rss']:7.0f}",
-                    flush=True,
-                )
-        finally:
-            server.kill()
+    with serving(__file__, milliseconds / 1e3) as url:
+        for turned in KNOBS:
+            knobs = DEFAULTS | turned
+            found = measured(url, knobs)
+            took = found["extract"] + found["normalize"] + found["load"]
+            workers = f"{knobs['normalize']}, {knobs['load']}"
+            print(
+                f"{knobs['page']:4} {knobs['at_once']:8} {knobs['rows']:7,} {workers:>8}"
+                f" {RECORDS // knobs['page']:9} {found['extract']:8.2f}"
+                f" {found['normalize']:10.2f} {found['load']:6.2f} {took:6.2f}"
+                f" {found['cpu']:6.2f} {found['rss']:7.0f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        serve(float(sys.argv[2]))
+        serve(page, float(sys.argv[2]))
     elif sys.argv[1:2] == ["child"]:
         child(sys.argv[2], json.loads(sys.argv[3]))
     else:
