@@ -4,6 +4,7 @@
      ├─ ConfigError            an argument cannot work; said at construction (also a `ValueError`)
      ├─ ResponseError          the API answered, but not with what was expected
      │    ├─ AuthError         401 or 403, or no token could be had
+     │    │    └─ Denied            nor ever will be, with these credentials
      │    ├─ StatusError       any other status that is not success
      │    ├─ BodyError         the body is not the JSON, or not the shape, that was expected
      │    ├─ PagingError       the next page cannot be followed
@@ -32,6 +33,7 @@ __all__ = [
     "BodyError",
     "ConfigError",
     "CursorError",
+    "Denied",
     "ForeignOrigin",
     "Incomplete",
     "JobError",
@@ -101,6 +103,10 @@ class ResponseError(BlocksError):
 
 class AuthError(ResponseError):
     """The API refused the credentials (401, 403), or no token could be had."""
+
+
+class Denied(AuthError):  # noqa: N818 - says what happened
+    """No token is to be had with these credentials, now or later: they are not tried again."""
 
 
 class StatusError(ResponseError):

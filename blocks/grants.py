@@ -13,11 +13,11 @@ from urllib.parse import quote_plus, urlencode
 
 import httpx
 
-from blocks.errors import AuthError, ConfigError
+from blocks.errors import AuthError, ConfigError, Denied
 from blocks.exchanges import endpoint, token_request
 from blocks.json import loads
 from blocks.secrets import mentions, printable
-from blocks.tokens import Denied, Expiring, Step, Token
+from blocks.tokens import Expiring, Step, Token
 
 __all__ = ["Grant", "with_fields"]
 

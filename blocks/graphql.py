@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -23,6 +24,7 @@ from blocks.json import Path, keys, peek
 from blocks.outcomes import Outcome, verdict
 from blocks.paginators import advance
 from blocks.places import JsonBody, kind, put, read, truth
+from blocks.quotas import ShopifyCost
 
 __all__ = ["Errors", "Relay", "query", "reads", "wait"]
 
@@ -155,31 +157,17 @@ class Errors:
 def wait(response: httpx.Response) -> float | None:
     """Seconds until the query that `response` answers can be paid for; `None` where it is not said.
 
-    By the cost that Shopify states in `extensions` (shopify.dev/docs/api/usage/limits): what the
-    query asks for, what is there, and how much is restored each second.
+    By the cost that Shopify states in `extensions`, as `blocks.quotas.ShopifyCost` reads it: what
+    the query asks for, what is there, and how much is restored each second.
 
     >>> status = {"maximumAvailable": 1000, "currentlyAvailable": 66, "restoreRate": 50}
     >>> cost = {"requestedQueryCost": 166, "actualQueryCost": None, "throttleStatus": status}
     >>> wait(httpx.Response(200, json={"extensions": {"cost": cost}}))
     2.0
     """
-    try:
-        cost = peek(response.content, "extensions.cost")
-    except msgspec.DecodeError:
-        return None
-    status = cost.get("throttleStatus") if isinstance(cost, dict) else None
-    if not isinstance(status, dict):
-        return None
-    asked, there, rate = (
-        # Larger is no cost, and may not fit a float.
-        value if isinstance(value, int | float) and value <= 10**15 else -1
-        for value in (
-            cost.get("requestedQueryCost"),
-            status.get("currentlyAvailable"),
-            status.get("restoreRate"),
-        )
-    )
-    return max(0.0, (asked - there) / rate) if asked >= 0 and there >= 0 and rate > 0 else None
+    for quota in ShopifyCost()(response, datetime.now(UTC)):
+        return quota.wait
+    return None
 
 
 # Without the signs by which spellings differ: RATE_LIMITED, RATELIMITED, graphql_rate_limit.

@@ -15,10 +15,10 @@ import httpx
 import msgspec
 
 from blocks.auth import CookieKey, HeaderKey
-from blocks.errors import AuthError, ConfigError
+from blocks.errors import AuthError, ConfigError, Denied
 from blocks.exchanges import endpoint, token_request
 from blocks.json import Path, dumps, peek
-from blocks.tokens import Denied, Expiring, Step, Token
+from blocks.tokens import Expiring, Step, Token
 
 __all__ = ["CookieLogin", "TokenLogin"]
 

@@ -24,12 +24,12 @@ import anyio.lowlevel
 import anyio.to_thread
 import httpx
 
-from blocks.errors import AuthError, ConfigError
+from blocks.errors import AuthError, ConfigError, Denied
 from blocks.exchanges import apart
 from blocks.outcomes import verdict
 from blocks.secrets import Secret, named, visible
 
-__all__ = ["Denied", "Expiring", "Step", "Token", "TokenFrom"]
+__all__ = ["Expiring", "Step", "Token", "TokenFrom"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +47,6 @@ _lock = threading.Lock()
 os.register_at_fork(
     before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
 )
-
-
-class Denied(AuthError):  # noqa: N818 - says what happened
-    """No token is to be had with these credentials, now or later: they are not tried again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

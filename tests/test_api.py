@@ -292,6 +292,7 @@ blocks.errors
     class BodyError(ResponseError)
     class ConfigError(BlocksError, ValueError)
     class CursorError(BlocksError)
+    class Denied(AuthError)
     class ForeignOrigin(PagingError)
     class Incomplete(BlocksError)
     class JobError(ResponseError)
@@ -1163,7 +1164,6 @@ blocks.testing
     unwrap(token: str | None, default: Any = None) -> Any
     wrap(value: Any) -> str | None
 blocks.tokens
-    class Denied(AuthError)
     class Expiring(Secret, Auth)
         __init__()
         async async_auth_flow(self, request: httpx.Request) -> _AsyncFlow

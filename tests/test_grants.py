@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.errors import AuthError, ConfigError
+from blocks.errors import AuthError, ConfigError, Denied
 from blocks.grants import Grant, with_fields
-from blocks.tokens import Denied
 from tests.authority import Authority, Received, answering
 
 SECRET = "c4n4ry&1"

@@ -78,7 +78,7 @@ ALLOWED: dict[str, set[str]] = {
     # A paginator, and a rule for what counts as an error.
     "blocks.graphql": {
         *("blocks.errors", "blocks.json", "blocks.outcomes", "blocks.paginators"),
-        *("blocks.places", "httpx", "msgspec"),
+        *("blocks.places", "blocks.quotas", "httpx", "msgspec"),
     },
     # Limits, from small to large: arithmetic, what APIs say is left, one thing to wait for, the
     # waiting itself, a rate and its transport; then other kinds of limits, which are made of these.

@@ -11,10 +11,9 @@ import httpx
 import pytest
 
 from blocks.client import client
-from blocks.errors import AuthError, ConfigError
+from blocks.errors import AuthError, ConfigError, Denied
 from blocks.oauth import ClientCredentials, LegacyPassword, RefreshToken
 from blocks.retries import Retry
-from blocks.tokens import Denied
 from tests.authority import Authority, Received, answering, said
 
 SECRET = "c4n4ry"

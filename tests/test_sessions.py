@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from blocks.client import client
-from blocks.errors import AuthError, ConfigError
+from blocks.errors import AuthError, ConfigError, Denied
 from blocks.sessions import CookieLogin, TokenLogin
-from blocks.tokens import Denied
 from tests.authority import Received, answering, said
 from tests.loopback import answer
 

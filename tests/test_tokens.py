@@ -19,14 +19,14 @@ import httpx
 import pytest
 
 from blocks.client import client
-from blocks.errors import AuthError, ConfigError
+from blocks.errors import AuthError, ConfigError, Denied
 from blocks.exchanges import token_request
 from blocks.fetch import pages
 from blocks.limits import Rate
 from blocks.oauth import ClientCredentials
 from blocks.outcomes import Verdict, mark
 from blocks.paginators import NextUrl
-from blocks.tokens import Denied, Expiring, Step, Token, TokenFrom
+from blocks.tokens import Expiring, Step, Token, TokenFrom
 from tests.authority import Authority, answering, said
 
 SECRET = "c4n4ry"
