@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 import time
-import zlib
 from typing import cast
 
 import anyio
 import httpx
 import msgspec
+from zlib_ng import zlib_ng  # zlib's interface, bounds and checks, at twice its speed and more
 
 from blocks import events
 from blocks.errors import BodyError, ConfigError, where
@@ -32,6 +32,7 @@ _HARMLESS = 32 * 2**20
 # A page inflates in one call: each call lets go of the interpreter, and threads that pass it to and
 # fro cost more than the inflating does. What a call may make bounds what is held of a bomb.
 _STEP = 8 * 2**20
+_Damaged = cast("type[Exception]", zlib_ng.error)  # its stub has an instance there
 # Whole at the end of any line, so that only something outside of them tells whether more was sent.
 _LINES = re.compile(r"ndjson|json-?lines|jsonl|json-seq|csv|tab-separated", re.IGNORECASE)
 
@@ -178,7 +179,7 @@ def _decode(body: bytes, codings: list[str], largest: int, response: httpx.Respo
         got = ", ".join(codings)
         raise BodyError(f"expected one coding, gzip or deflate, got {got!r}", response)
     allowed = min(largest, max(_HARMLESS, _RATIO * len(body)))
-    inflater = zlib.decompressobj(window)
+    inflater = zlib_ng.decompressobj(window)
     parts = []
     size = 0
     rest = body
@@ -186,10 +187,10 @@ def _decode(body: bytes, codings: list[str], largest: int, response: httpx.Respo
         if inflater.eof:
             if window != 31:
                 raise _bad(f"junk after the {coding} stream", response)
-            inflater = zlib.decompressobj(window)  # gzip may be several (RFC 1952, 2.2)
+            inflater = zlib_ng.decompressobj(window)  # gzip may be several (RFC 1952, 2.2)
         try:
             part = inflater.decompress(rest, min(_STEP, allowed - size + 1))
-        except zlib.error as error:
+        except _Damaged as error:
             raise _bad(f"body is not {coding}: {error}", response) from error
         parts.append(part)
         size += len(part)

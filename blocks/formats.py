@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader, RawIOBase
 from itertools import chain
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from zlib_ng import zlib_ng
 
 from blocks.errors import NormalizeError
 
@@ -30,6 +32,7 @@ _PAGE_BYTES = 1 << 20
 _LINE_BYTES = 32 << 20
 # What one step of inflating may make: a chunk of zeros grows a thousandfold.
 _STEP_BYTES = 1 << 20
+_Damaged = cast("type[Exception]", zlib_ng.error)  # its stub has an instance there
 # What a zip archive may make: text compresses 5 to 30 times, deflate can reach 1032, and members
 # that overlap far more.
 _RATIO = 100
@@ -47,10 +50,10 @@ class Gunzip:
         """The content that `chunk` adds, in pieces of 1 MiB at most."""
         data = chunk
         while data:
-            self._member = self._member or zlib.decompressobj(wbits=31)
+            self._member = self._member or zlib_ng.decompressobj(wbits=31)
             try:
                 piece = self._member.decompress(data, _STEP_BYTES)
-            except zlib.error as error:
+            except _Damaged as error:
                 place = f"expected gzip at byte {self._read} of the body"
                 raise NormalizeError(f"{place}, got something else: {error}") from error
             if piece:

@@ -102,7 +102,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     # JSON that only the end of the connection ends is looked at for its own end.
     "blocks.bodies": {
-        *("blocks.errors", "blocks.events", "blocks.json", "anyio", "httpx", "msgspec"),
+        *("blocks.errors", "blocks.events", "blocks.json", "anyio", "httpx", "msgspec", "zlib_ng"),
     },
     # A rule is about a whole body, and read before anybody else has it.
     "blocks.rules": {
@@ -151,7 +151,7 @@ ALLOWED: dict[str, set[str]] = {
         *("blocks.retries", "anyio", "httpx"),
     },
     # The blocks that understand. A cursor imports pyarrow when it is given a table, not before.
-    "blocks.formats": {"blocks.errors", "pyarrow"},
+    "blocks.formats": {"blocks.errors", "pyarrow", "zlib_ng"},
     "blocks.fields": {"blocks.errors", "pyarrow"},
     "blocks.deletes": {"blocks.errors", "blocks.json", "blocks.places", "httpx", "pyarrow"},
     # What remembers, from small to large: instants, the values APIs write, ranges of them, how far
