@@ -35,19 +35,23 @@ Rule: TypeAlias = Callable[[httpx.Response], Outcome | Verdict | None]
 class Status:
     """Status `status` is `outcome`: 404 "skip" where it means none, 202 "retry" for not yet.
 
+    `wait` is the seconds to wait then, where the API says so in its documentation only.
+
     >>> Status(404, "skip")(httpx.Response(404))
     'skip'
     """
 
     status: int
     outcome: Outcome
+    _: KW_ONLY
+    wait: float | None = None
 
     def __post_init__(self) -> None:
         _check(self.outcome)
 
-    def __call__(self, response: httpx.Response) -> Outcome | None:
+    def __call__(self, response: httpx.Response) -> Outcome | Verdict | None:
         """The outcome, if that is the status."""
-        return self.outcome if response.status_code == self.status else None
+        return _waiting(self.outcome, self.wait) if response.status_code == self.status else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class Text:
         # Not in successes: there it may be anybody's data.
         if response.is_success or self.text.encode() not in response.content:
             return None
-        return self.outcome if self.wait is None else Verdict(self.outcome, wait=self.wait)
+        return _waiting(self.outcome, self.wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,10 @@ class Judged(httpx.AsyncBaseTransport):
 def _check(outcome: str) -> None:
     if outcome not in OUTCOMES:
         raise ConfigError(f"expected an outcome ({', '.join(OUTCOMES)}), got {outcome!r}")
+
+
+def _waiting(outcome: Outcome, wait: float | None) -> Outcome | Verdict:
+    return outcome if wait is None else Verdict(outcome, wait=wait)
 
 
 def _unless_status(response: httpx.Response, outcome: Outcome) -> Outcome | None:

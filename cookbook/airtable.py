@@ -41,11 +41,13 @@ from blocks.json import loads
 from blocks.kinds import Times
 from blocks.limits import Rate
 from blocks.network import prefetch
-from blocks.outcomes import Verdict
 from blocks.paginators import NextToken
 from blocks.places import records, values
 from blocks.requests import path
-from blocks.rules import Judged
+from blocks.rules import Judged, Status
+
+# Airtable's penalty, which its answer does not tell.
+BUSY = Status(429, "limited", wait=30)
 
 
 @dlt.source
@@ -59,7 +61,7 @@ def airtable(
     token: str = dlt.secrets.value,
 ) -> Any:
     # Four evenly, so that no second ever holds more than five.
-    transport = Judged(Connections(), busy)
+    transport = Judged(Connections(), BUSY)
     api = client(f"{base_url}/v0", auth=Bearer(token), limit=Rate(4), transport=transport)
 
     async def listing(
@@ -102,7 +104,3 @@ def airtable(
             yield from load([(vanished(known("id"), listed.table), {"deleted": True})])
 
     return changed
-
-
-def busy(response: httpx.Response) -> Verdict | None:
-    return Verdict("limited", wait=30.0) if response.status_code == 429 else None

@@ -37,11 +37,12 @@ from blocks.fetch import pages
 from blocks.kinds import Epoch
 from blocks.limits import Rate
 from blocks.network import prefetch
-from blocks.outcomes import Verdict
 from blocks.paginators import NextToken
 from blocks.places import values
-from blocks.rules import Judged
+from blocks.rules import Judged, Status
 
+# Those without Retry-After: about when the limit is free again.
+BUSY = Status(429, "limited", wait=60)
 ENTITIES = {"customers": "customer", "subscriptions": "subscription", "invoices": "invoice"}
 HINTS: Any = {
     "deleted": {"data_type": "bool", "hard_delete": True},
@@ -60,7 +61,7 @@ def chargebee(
         f"{base_url}/api/v2",
         auth=Basic(api_key, ""),
         limit=Rate(per_minute - 10, per=60, burst=10),
-        transport=Judged(Connections(), busy),
+        transport=Judged(Connections(), BUSY),
     )
 
     def table(name: str, entity: str) -> Any:
@@ -86,7 +87,3 @@ def unwrapped(page: httpx.Response, entity: str) -> list[Any]:
     if None in rows:
         raise BodyError(f"expected {entity!r} in each element of the list", page)
     return rows
-
-
-def busy(response: httpx.Response) -> Verdict | None:
-    return Verdict("limited", wait=60.0) if response.status_code == 429 else None

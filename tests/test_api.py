@@ -944,8 +944,8 @@ blocks.rules
         __call__(self, response: httpx.Response) -> Outcome | None
     Rule
     class Status
-        __init__(status: int, outcome: Outcome)
-        __call__(self, response: httpx.Response) -> Outcome | None
+        __init__(status: int, outcome: Outcome, *, wait: float | None = None)
+        __call__(self, response: httpx.Response) -> Outcome | Verdict | None
     class Text
         __init__(text: str, outcome: Outcome, *, wait: float | None = None)
         __call__(self, response: httpx.Response) -> Outcome | Verdict | None

@@ -37,6 +37,8 @@ HTML = httpx.Response(200, html="\n<html>Back soon</html>")
         (Status(404, "skip"), answer(status=404), "skip"),
         (Status(404, "skip"), answer(status=410), None),
         (Status(202, "retry"), answer(status=202), "retry"),
+        (Status(429, "limited", wait=30), answer(status=429), Verdict("limited", wait=30)),
+        (Status(429, "limited", wait=30), answer(status=200), None),
         (Value("ok", False), answer({"ok": False}), "fail"),
         (Value("ok", False), answer({"ok": True}), None),
         (Value("ok", False), answer({"ok": 0}), None),
@@ -184,7 +186,7 @@ async def test_a_skip_is_an_empty_page_said_aloud(caplog: pytest.LogCaptureFixtu
     assert (response.status_code, response.json()) == (404, {"data": []})
     assert response.headers["content-length"] == "12"
     assert PageNumber(records="data")(response) is None
-    place, rule = "GET api.example.com/items", "Status(status=404, outcome='skip')"
+    place, rule = "GET api.example.com/items", "Status(status=404, outcome='skip', wait=None)"
     assert seen == [events.Skipped(place, rule)]
     assert caplog.messages == [f"skipping {place}: status 404 is {rule}"]
 

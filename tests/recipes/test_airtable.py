@@ -11,9 +11,10 @@ import httpx
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from blocks.outcomes import Verdict
 from blocks.testing import Answer, Server, serving
 from blocks.testing.trials import Trial
-from cookbook.airtable import airtable, busy
+from cookbook.airtable import BUSY, airtable
 from tests.replicas.airtable import Base
 
 pytest_plugins = ["blocks.testing.fixtures"]
@@ -119,9 +120,7 @@ def test_a_list_that_loses_its_place(
 
 def test_the_penalty() -> None:
     """A refusal is one for 30 seconds."""
-    verdict = busy(httpx.Response(429))
-    assert verdict is not None
-    assert (verdict.outcome, verdict.wait, busy(httpx.Response(200))) == ("limited", 30.0, None)
+    assert BUSY(httpx.Response(429)) == Verdict("limited", wait=30)
 
 
 @pytest.mark.parametrize(

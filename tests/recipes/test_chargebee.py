@@ -10,9 +10,10 @@ import httpx
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from blocks.outcomes import Verdict
 from blocks.testing import Answer, Server, serving
 from blocks.testing.trials import Trial, pick
-from cookbook.chargebee import busy, chargebee
+from cookbook.chargebee import BUSY, chargebee
 from tests.replicas.chargebee import chargebee_api
 
 pytest_plugins = ["blocks.testing.fixtures"]
@@ -93,9 +94,7 @@ def test_a_customer_that_changes_while_pages_are_read(
 
 def test_the_wait_of_a_minute() -> None:
     """A refusal without Retry-After is taken for one of a minute."""
-    verdict = busy(httpx.Response(429))
-    assert verdict is not None
-    assert (verdict.outcome, verdict.wait, busy(httpx.Response(200))) == ("limited", 60.0, None)
+    assert BUSY(httpx.Response(429)) == Verdict("limited", wait=60)
 
 
 @pytest.mark.parametrize(
