@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, MutableMapping
@@ -130,8 +131,9 @@ _lock = threading.Lock()
 class StateFile(MutableMapping[str, Any]):
     """A mapping of JSON values in the file at `path`, read and written anew at each use.
 
-    A change is there for whoever comes after, also after a kill: the file is replaced as a whole.
-    For one process at a time.
+    A change is there for whoever comes after, also after a kill or a power cut: the file is
+    replaced as a whole, once it is on disk. Its owner alone may read it, so that it is a place for
+    a refresh token, too. For one process at a time.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -181,6 +183,8 @@ class StateFile(MutableMapping[str, Any]):
         # Beside it, as only a rename within one file system leaves either the old or the new.
         with NamedTemporaryFile("w", dir=self._path.parent, suffix=".new", delete=False) as file:
             json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
         Path(file.name).replace(self._path)
 
 

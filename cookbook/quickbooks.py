@@ -1,18 +1,17 @@
 """QuickBooks Online: customers, invoices and others: queried once, then kept up by what changed.
 
-Loads a table for each of ENTITIES. The first run reads all by queries, 1,000 rows a page; later
-ones ask the change data capture for what has changed since, with what was deleted. It looks back 30
-days and shows 1,000 rows: after a longer pause, or more changes, all is read again, and what is no
-longer there is deleted. Customers and the like are never deleted, but no longer Active.
+Loads a table for each of ENTITIES. The first run reads all by queries; later ones ask the change
+data capture for what was changed or deleted since. It looks back 30 days and shows 1,000 rows:
+after a longer pause, or more changes, all is read again, and what is no longer there is deleted.
+Customers and the like are never deleted, but no longer Active.
 
-Authenticates with a refresh token that Intuit renews about every day: the new one has to be kept
-before it is used, as the old one is void from then on. So it has a file of its own, `token_file`:
-dlt's secrets are not for writing, and dlt's state is stored in the destination, for all to see, and
-only if the run succeeds. Put the first one there, from Intuit's OAuth playground with the scope
-com.quickbooks.accounting, and let one run at a time use it. Unused for 100 days, it ends.
+Authenticates with a refresh token that Intuit renews about every day, and voids the old one. So it
+is kept in a file: dlt's secrets are not for writing, and dlt's state is for all to see, and kept
+only if a run succeeds. Write `{"refresh_token": "..."}` there first, from Intuit's OAuth playground
+with the scope com.quickbooks.accounting. One run at a time; unused for 100 days, the token ends.
 
-Limits: 500 requests a minute for a company. Change: ENTITIES, and `keep`, for a vault in the place
-of the file; `base_url` for the sandbox (https://sandbox-quickbooks.api.intuit.com).
+Limits: 500 requests a minute for a company. Change: ENTITIES; `kept`, any mapping, for a vault in
+the place of the file; `base_url` for the sandbox (https://sandbox-quickbooks.api.intuit.com).
 
 https://developer.intuit.com/app/developer/qbo/docs/learn/explore-the-quickbooks-online-api/data-queries
 https://developer.intuit.com/app/developer/qbo/docs/learn/explore-the-quickbooks-online-api/change-data-capture
@@ -22,11 +21,9 @@ https://blogs.intuit.com/2024/06/03/oauth-token-management-done-the-right-way/
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dlt
@@ -38,6 +35,7 @@ from blocks.dlt import cursor, known, load
 from blocks.errors import BodyError
 from blocks.fetch import pages
 from blocks.kinds import Times
+from blocks.ledger import StateFile
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.oauth import RefreshToken
@@ -59,7 +57,8 @@ def quickbooks(
     client_id: str = dlt.secrets.value,
     client_secret: str = dlt.secrets.value,
 ) -> Any:
-    token, save = Path(token_file).read_text("utf-8").strip(), partial(keep, Path(token_file))
+    kept = StateFile(token_file)
+    token, save = kept["refresh_token"], partial(kept.__setitem__, "refresh_token")
     api = client(
         f"{base_url}/v3/company/{company}",
         auth=RefreshToken(token_url, client_id, client_secret, token, save=save),
@@ -80,13 +79,15 @@ def quickbooks(
                 (page,) = ask("/cdc", SinglePage(), entities=entity, changedSince=str(seen.since))
                 changed = rows(page, entity, "CDCResponse", 0, "QueryResponse", 0)
                 if len(changed) < MOST:
-                    yield from load([[{**row, "deleted": gone(row)} for row in changed]])
+                    for row in changed:
+                        row["deleted"] = row.get("status") == "Deleted"
+                    yield from load([changed])
                     seen.complete()
                     return
             listed, source = Keys("id"), f"FROM {entity} {where}"
             (count,) = ask("/query", SinglePage(), query=f"SELECT COUNT(*) {source}")
-            query = f"SELECT * {source} ORDERBY Id"
-            found = ask("/query", partial(following, entity, query), query=paged(query, 1))
+            query = f"SELECT * {source} ORDERBY Id STARTPOSITION 1 MAXRESULTS {MOST}"
+            found = ask("/query", partial(following, entity), query=query)
             yield from load((rows(page, entity, "QueryResponse") for page in found), listed)
             # A row deleted meanwhile makes another skip from a page to one that was read before.
             if len({*listed.table["id"].to_pylist()}) < whole(count, "QueryResponse.totalCount"):
@@ -108,27 +109,9 @@ def rows(page: httpx.Response, entity: str, *place: str | int) -> list[dict[str,
     return found
 
 
-def gone(row: dict[str, Any]) -> bool:
-    return row.get("status") == "Deleted"
-
-
-def paged(query: str, start: int) -> str:
-    return f"{query} STARTPOSITION {start} MAXRESULTS {MOST}"
-
-
-def following(entity: str, query: str, page: httpx.Response) -> httpx.Request | None:
+def following(entity: str, page: httpx.Response) -> httpx.Request | None:
     """The query from the row after those that came; after a page with none there is no other."""
     count = len(rows(page, entity, "QueryResponse"))
-    start = int(page.request.url.params["query"].split()[-3]) + count
-    return turn(page.request, {"query": paged(query, start)}) if count else None
-
-
-def keep(file: Path, token: str) -> None:
-    """Write `token` to `file`, for its owner alone; at any time the old or the new one is there."""
-    new = file.with_name(f"{file.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with os.fdopen(os.open(new, flags, 0o600), "w") as opened:
-        opened.write(token)
-        opened.flush()
-        os.fsync(opened.fileno())
-    new.replace(file)
+    *query, start, maximum, most = page.url.params["query"].split(" ")
+    later = " ".join([*query, str(int(start) + count), maximum, most])
+    return turn(page.request, {"query": later}) if count else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -131,6 +132,15 @@ def test_a_state_file_leaves_nothing_beside_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["jobs.json"]
     assert json.loads((tmp_path / "jobs.json").read_text()) == {"a": 1, "b": 2}
     assert "jobs.json" in repr(file)
+
+
+def test_a_state_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """As is one that others could read before, once it is written anew."""
+    path = tmp_path / "jobs.json"
+    path.write_text("{}")
+    path.chmod(0o644)
+    StateFile(path)["a"] = 1
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])

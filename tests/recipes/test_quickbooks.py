@@ -12,6 +12,7 @@ import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from blocks.ledger import StateFile
 from blocks.testing import Answer, Server, serving
 from blocks.testing.trials import Trial
 from cookbook.quickbooks import quickbooks
@@ -40,7 +41,7 @@ def company() -> Company:
 @pytest.fixture
 def server(company: Company, tmp_path: Path) -> Iterator[Server]:
     """The company at an address, and its first refresh token in a file."""
-    (tmp_path / "token").write_text("first\n")
+    (tmp_path / "token").write_text('{"refresh_token": "first"}')
     with serving(company.api) as server:
         yield server
 
@@ -75,13 +76,14 @@ def test_books(
         customers = live(company, "Customer", "Id", "DisplayName")
         return {"customer": customers, "invoice": live(company, "Invoice", "Id", "TotalAmt")}
 
-    token, kept = tmp_path / "token", list[str]()
-    server.before(1, lambda: kept.append(token.read_text()), path="/v3/*")
+    token, seen = tmp_path / "token", list[dict[str, str]]()
+    server.before(1, lambda: seen.append(dict(StateFile(token))), path="/v3/*")
     again = trial(server, source, expected, change, expire=company.tokens.expire)
     paths = [call.path.rsplit("/", 1)[1] for call in again]
     assert sorted(paths) == ["bearer", "cdc", "cdc", "cdc"]
-    assert kept == ["refresh-1"]  # before anything was asked with the token beside it
-    assert token.read_text() == f"refresh-{company.tokens.issued}"
+    # Before anything was asked with the token beside it.
+    assert seen == [{"refresh_token": "refresh-1"}]
+    assert StateFile(token)["refresh_token"] == f"refresh-{company.tokens.issued}"
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
 
 
@@ -144,7 +146,8 @@ def test_a_void_token(
     pipeline: dlt.Pipeline, server: Server, source: Callable[[], Any], tmp_path: Path
 ) -> None:
     """A refresh token that is no longer good is an error at once, and stays in its file."""
-    (tmp_path / "token").write_text("older")
+    StateFile(tmp_path / "token")["refresh_token"] = "older"
     with pytest.raises(PipelineStepFailed, match="invalid_grant"):
         pipeline.run(source())
-    assert (server.statuses, (tmp_path / "token").read_text()) == ({400: 1}, "older")
+    assert server.statuses == {400: 1}
+    assert dict(StateFile(tmp_path / "token")) == {"refresh_token": "older"}
