@@ -6,15 +6,12 @@ Subtasks are not among them, unless they are in a project as well. Tasks of a pr
 deleted stay; `projects` has it no more.
 
 Each project has a cursor, so that one added later is read from the start, and a sync token, good
-for 24 hours: run more often than that, and each run asks for changes alone. Where a token is
-refused, the project is read anew, and compared with what was loaded. If more than the share `most`
-of the tasks of such projects is gone, the run fails. An offset that expires (400) begins the list
-again.
+for 24 hours: run more often, and each run asks for changes alone, two requests a project. Where a
+token is refused, the project is read anew and compared with what was loaded; the run fails if more
+than the share `most` of such tasks is gone. An offset that expires (400) begins the list again.
 
-Authenticates with a personal access token. Allowed are 150 requests a minute (free) or 1,500; more
-costly ones may be refused sooner, with Retry-After. A run takes two for each project, or more.
-
-Change: the workspace; the start; `per_minute`, by plan; FIELDS.
+Authenticates with a personal access token. Allowed are 150 requests a minute (free) or 1,500;
+costly ones may be refused sooner. Change: the workspace; the start; `per_minute`, by plan; FIELDS.
 
 https://developers.asana.com/docs/pagination
 https://developers.asana.com/docs/rate-limits
@@ -30,6 +27,7 @@ from typing import Any, TypeAlias
 import dlt
 import httpx
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from blocks.auth import Bearer
 from blocks.client import client
@@ -37,14 +35,14 @@ from blocks.connections import Connections
 from blocks.deletes import Keys, flag, vanished
 from blocks.dlt import known, load, partitions
 from blocks.errors import StatusError
-from blocks.fanout import fan_out
+from blocks.fanout import fan_out, parents
 from blocks.fetch import pages
-from blocks.json import loads
 from blocks.limits import Rate
 from blocks.network import prefetch
-from blocks.paginators import NextToken, turn
-from blocks.places import records, values
+from blocks.paginators import NextToken
+from blocks.places import read, values
 from blocks.rules import Judged, Status
+from blocks.stops import Until
 
 Row: TypeAlias = dict[str, Any]
 KEY = ("project_gid", "gid")
@@ -80,41 +78,33 @@ def asana(
         asked = {"workspace": workspace, "opt_fields": PROJECT}
         yield from load(prefetch(listing(api, "/projects", asked)), path="data")
 
-    @dlt.resource(primary_key=KEY, write_disposition="merge", columns=flag())
-    def tasks() -> Iterator[Any]:
+    @dlt.transformer(data_from=projects, primary_key=KEY, write_disposition="merge", columns=flag())
+    def tasks(table: Any) -> Iterator[Any]:
         modified = partitions("modified_at", start=start, key="project_gid")
         tokens = dlt.current.resource_state().setdefault("sync", {})
-        listed, anew, gone = Keys(*KEY), set[str](), list[Row]()
+        listed, anew, gone = Keys(*KEY), list[str](), list[Row]()
 
-        async def gids() -> AsyncIterator[str]:
-            asked = {"workspace": workspace, "opt_fields": "gid"}
-            async for page in listing(api, "/projects", asked):
-                for gid in values(page, "data", "gid"):
-                    yield gid
-
-        async def changed(project: str) -> AsyncIterator[list[Row]]:
+        async def changed(project: str) -> AsyncIterator[httpx.Response]:
             tokens[project], actions = await events(api, project, tokens.get(project))
             since = start if actions is None else modified.of(project).since
             asked = {"project": project, "opt_fields": FIELDS, "modified_since": since}
             seen = set[str]()
             async for page in listing(api, "/tasks", asked):
-                rows: list[Row] = loads(records(page, "data")[1])
-                seen.update(row["gid"] for row in rows)
-                yield rows
+                seen.update(values(page, "data", "gid"))
+                yield page
             if actions is None:
-                anew.add(project)
+                anew.append(project)
                 listed.add((project, gid) for gid in seen)
             else:
                 left = [gid for gid, last in actions.items() if last in GONE and gid not in seen]
                 gone.extend({"project_gid": project, "gid": gid, "deleted": True} for gid in left)
 
-        found = prefetch(fan_out(gids(), changed, skip={404}))
-        yield from load(((rows, {"project_gid": project}) for project, rows in found), modified)
-        there = known(*KEY)
-        compared = there.filter(
-            pa.array([each in anew for each in there["project_gid"].to_pylist()], pa.bool_())
-        )
+        found = prefetch(fan_out(parents(table, "gid"), changed, skip={404}))
+        several = ((page, {"project_gid": project}) for project, page in found)
+        yield from load(several, modified, path="data")
         yield from load([gone])
+        there = known(*KEY).cast(pa.schema([(name, pa.string()) for name in KEY]))
+        compared = there.filter(pc.is_in(there["project_gid"], pa.array(anew, pa.string())))
         yield from load([(vanished(compared, listed.table, most=most), {"deleted": True})])
 
     return projects, tasks
@@ -143,7 +133,8 @@ async def events(
     """The next sync token, and what was done last to each task; `None` if all is to be read."""
     asked = {"resource": project} | ({"sync": sync} if sync else {})
     first = api.build_request("GET", "/events", params=asked)
-    answers = [answer.json() async for answer in pages(api, first, more)]
+    rest = Until(NextToken("sync", "sync"), lambda answer: not read(answer, "has_more"))
+    answers = [answer.json() async for answer in pages(api, first, rest)]
     actions: dict[str, str] = {}
     for event in (each for answer in answers for each in answer.get("data", [])):
         above = event["parent"] or {}  # a section, maybe
@@ -153,8 +144,3 @@ async def events(
     # One that was taken back may not count as modified.
     whole = all("data" in answer for answer in answers) and "undeleted" not in actions.values()
     return answers[-1]["sync"], actions if whole else None
-
-
-def more(answer: httpx.Response) -> httpx.Request | None:
-    told = answer.json()
-    return turn(answer.request, {"sync": told["sync"]}) if told.get("has_more") else None
