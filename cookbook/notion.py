@@ -1,20 +1,19 @@
 """A Notion database: its pages with their properties, and the blocks in them, level by level.
 
-Loads `pages`, incremental by last_edited_time, and `blocks`: all blocks of a page that changed take
-the place of those loaded before. A block has its text, and all that its type has as JSON. Blocks of
-pages and databases inside of a page are theirs, and not loaded.
+Loads `pages`, incremental by last_edited_time, and `blocks` with their text, and as JSON all else:
+those of a page that changed take the place of those loaded before. Blocks of pages and databases
+inside of a page are theirs, and not loaded. Properties have 25 references at most, `has_more` tells
+(`/pages/{id}/properties/{id}` has all).
 
 Of pages in the trash nothing is told, so all are listed (100 in a request) and compared, and their
 blocks go with them; `sweep=False` leaves that out, in runs that come often. A query shows 10,000
-pages and then says "incomplete": then it is begun anew from the time the last one was created.
-Properties have 25 references at most, `has_more` tells (`/pages/{id}/properties/{id}` has all).
+pages and then says "incomplete": it is begun anew from the time the last one was created.
 
 Authenticates with the token of a connection that has the database and may read content. Allowed are
-3 requests a second on average, as many in a minute as the plan has; a page takes one, and one more
-for each block that has others in it.
+3 requests a second on average; a page takes one, and one more for each block with others in it.
 
 Change: `data_source` is the id of a data source of the database ("Manage data sources" in Notion,
-"Copy data source ID"); the start; `per_minute`.
+"Copy data source ID"); the start; `per_minute`, by plan.
 
 https://developers.notion.com/reference/query-a-data-source
 https://developers.notion.com/guides/data-apis/query-large-data-sources
@@ -38,15 +37,13 @@ from blocks.client import client
 from blocks.connections import Connections
 from blocks.deletes import Keys, flag, vanished
 from blocks.dlt import cursor, known, load
-from blocks.errors import Overflow
 from blocks.fanout import fan_out, parents
 from blocks.fetch import pages as pages_of
-from blocks.json import loads
 from blocks.kinds import Times
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.paginators import NextToken
-from blocks.places import JsonBody, read, records, values
+from blocks.places import JsonBody, read, values
 from blocks.requests import path
 from blocks.retries import Retry
 from blocks.rules import Judged
@@ -54,8 +51,8 @@ from blocks.stops import Flag, Until
 
 Row: TypeAlias = dict[str, Any]
 KEY = ("page_id", "parent_id", "id")  # what is synced is in several places
-BLOCKS: Any = {**flag(), "content": {"data_type": "json"}}
 ELSEWHERE = {"child_page", "child_database"}
+MORE = Flag("has_more")
 
 
 @dlt.source
@@ -76,25 +73,24 @@ def notion(
         transport=Judged(Connections(), gone, empty=b'{"results": [], "has_more": false}'),
     )
 
-    async def query(since: str, **params: str) -> AsyncIterator[httpx.Response]:
-        rest = Until(NextToken("next_cursor", JsonBody("start_cursor")), Flag("has_more"))
-        edited = {"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": since}}
-        filters, begun, last, incomplete = [edited], "", "", True
-        while incomplete:
+    def query(since: str, **params: str) -> AsyncIterator[httpx.Response]:
+        def begin(**bounds: str) -> httpx.Request:
+            filters = [{"timestamp": key, key: {"on_or_after": at}} for key, at in bounds.items()]
             # By what stays as it is while pages are edited.
             order = [{"timestamp": "created_time", "direction": "ascending"}]
             body = {"filter": {"and": filters}, "sorts": order, "result_type": "page"}
-            url, incomplete = path("/data_sources/{}/query", data_source), False
-            first = api.build_request("POST", url, params=params, json=body)
-            async for page in pages_of(api, first, rest):
-                incomplete |= read(page, "request_status.type") == "incomplete"
-                last = [last, *values(page, "results", "created_time")][-1]
-                yield page
-            if incomplete and last == begun:
-                raise Overflow(f"expected fewer pages created at {begun} than a query shows", page)
-            begun = last
-            created = {"timestamp": "created_time", "created_time": {"on_or_after": begun}}
-            filters = [edited, created]
+            url = path("/data_sources/{}/query", data_source)
+            return api.build_request("POST", url, params=params, json=body)
+
+        def following(page: httpx.Response) -> httpx.Request | None:
+            more = Until(NextToken("next_cursor", JsonBody("start_cursor")), MORE)(page)
+            if more or read(page, "request_status.type") != "incomplete":
+                return more
+            # `pages` raises if that was asked for before, as more than are shown have this time.
+            last = values(page, "results", "created_time")[-1]
+            return begin(last_edited_time=since, created_time=last)
+
+        return pages_of(api, begin(last_edited_time=since), following)
 
     async def tree(page: Row) -> AsyncIterator[list[Row]]:
         # What its blocks were before goes, though it has none now.
@@ -104,14 +100,14 @@ def notion(
             parent, position = todo.pop(), 0
             children = path("/blocks/{}/children", parent)
             first = api.build_request("GET", children, params={"page_size": 100})
-            rest = Until(NextToken("next_cursor", "start_cursor"), Flag("has_more"))
+            rest = Until(NextToken("next_cursor", "start_cursor"), MORE)
             async for answer in pages_of(api, first, rest):
-                found = loads(records(answer, "results")[1])
+                found = values(answer, "results", "")
                 at = {"page_id": page["id"], "parent_id": parent}
                 yield [row(block, n) | at for n, block in enumerate(found, position)]
                 position += len(found)
-                whole = [each for each in found if each["type"] not in ELSEWHERE]
-                todo += [each["id"] for each in whole if each["has_children"]]
+                inner = [each for each in found if each["type"] not in ELSEWHERE]
+                todo += [each["id"] for each in inner if each["has_children"]]
 
     @dlt.resource(primary_key="id", write_disposition="merge", columns=flag())
     def pages() -> Iterator[Any]:
@@ -129,7 +125,7 @@ def notion(
         primary_key=KEY,
         merge_key="page_id",
         write_disposition="merge",
-        columns=BLOCKS,
+        columns={**flag(), "content": {"data_type": "json"}},
     )
     def blocks(table: Any) -> Iterator[Any]:
         changed = parents(table, "id", "deleted", missing="keep")

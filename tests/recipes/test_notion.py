@@ -60,9 +60,9 @@ def server(workspace: Notion) -> Iterator[Server]:
         yield server
 
 
-def source(server: Server, data_source: str = "ds1", **more: Any) -> Any:
+def source(server: Server, data_source: str = "ds1", token: str = "ntn_t0ken", **more: Any) -> Any:
     """The recipe."""
-    return notion(data_source, per_minute=290, base_url=server.url, token="ntn_t0ken", **more)
+    return notion(data_source, per_minute=290, base_url=server.url, token=token, **more)
 
 
 def tree(workspace: Notion, page: str, parent: str) -> list[Row]:
@@ -131,7 +131,7 @@ def test_more_pages_of_one_minute_than_a_query_shows(
     """They cannot be had, which is an error."""
     workspace.pages += [page(f"q{number}", 13) for number in range(8)]
     workspace.blocks |= {f"q{number}": [] for number in range(8)}
-    with pytest.raises(PipelineStepFailed, match="expected fewer pages created at 2024-05-13"):
+    with pytest.raises(PipelineStepFailed, match="repeats a request already sent"):
         pipeline.run(source(server))
 
 
@@ -149,7 +149,7 @@ def test_a_block_that_is_deleted_meanwhile(
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [
-        ("*/query", {"object": "error", "code": "no"}, "array of records at 'results'"),
+        ("*/query", {"object": "error", "code": "no"}, "an array of records"),
         ("*/query", {"results": [{"id": "p1"}], "has_more": False}, "last_edited_time"),
         ("*/children", {"results": [{"id": "b1"}], "has_more": False}, "type"),
         ("*/children", {"object": "error"}, "array of records at 'results'"),
@@ -164,3 +164,10 @@ def test_wrong_answers(
     with pytest.raises(PipelineStepFailed, match=message):
         pipeline.run(source(server))
     assert rows(pipeline, "pages") == []
+
+
+def test_wrong_token(pipeline: dlt.Pipeline, server: Server) -> None:
+    """It is refused once, and not tried again."""
+    with pytest.raises(PipelineStepFailed, match="refusal of the credentials"):
+        pipeline.run(source(server, token="other"))
+    assert server.statuses == {401: 1}
