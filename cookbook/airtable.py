@@ -37,12 +37,11 @@ from blocks.deletes import Keys, flag, vanished
 from blocks.dlt import cursor, known, load
 from blocks.errors import StatusError
 from blocks.fetch import pages
-from blocks.json import loads
 from blocks.kinds import Times
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.paginators import NextToken
-from blocks.places import records, values
+from blocks.places import values
 from blocks.requests import path
 from blocks.rules import Judged, Status
 
@@ -84,7 +83,7 @@ def airtable(
         return [
             {"id": record["id"], "created_time": record["createdTime"]}
             | {column: record["fields"].get(key) for key, column in fields.items()}
-            for record in loads(records(page, "records")[1])
+            for record in values(page, "records", "")
         ]
 
     @dlt.resource(name=name, primary_key="id", write_disposition="merge", columns=flag())

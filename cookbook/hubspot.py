@@ -5,12 +5,10 @@ with the access token of a private app (scopes crm.objects.contacts.read, crm.ob
 and crm.schemas.contacts.read).
 
 A search shows 10,000 rows at most, no archived ones, and changes some moments late: hence a search
-for each page, the sweep, the lookback. Allowed are 5 searches a second for all apps of an account,
-and 100 other calls in 10 seconds for an app (more in paid plans). Contacts deleted for good (GDPR)
-are listed nowhere, and stay.
-
-Change: the start, for contacts modified since then alone; `searches`, if other apps search, too;
-companies, for other associations.
+for each page, the sweep, the lookback. Contacts deleted for good (GDPR) are listed nowhere, and
+stay. Allowed are 5 searches a second for all apps of an account, and 100 other calls in 10 seconds
+for an app (more in paid plans). Change: the start, for contacts modified since then alone;
+`searches`, if other apps search, too; companies, for other associations.
 
 https://developers.hubspot.com/docs/api-reference/2026-03/crm/search-the-crm
 https://developers.hubspot.com/docs/api-reference/latest/crm/objects/objects/batch/get-objects
@@ -39,13 +37,12 @@ from blocks.errors import NormalizeError
 from blocks.fanout import fan_out
 from blocks.fetch import pages
 from blocks.fields import chunks, merge
-from blocks.json import loads
 from blocks.kinds import Epoch, Integers
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.outcomes import Outcome
 from blocks.paginators import NextToken, Paginator, SinglePage
-from blocks.places import JsonBody, records, values
+from blocks.places import JsonBody, values
 from blocks.pools import Pools
 from blocks.quotas import HubSpot
 from blocks.retries import Retry
@@ -65,7 +62,7 @@ def failed(response: httpx.Response) -> Outcome | None:
 
 async def post(api: httpx.AsyncClient, path: str, body: Row, rest: Paginator) -> list[Row]:
     found = pages(api, api.build_request("POST", path, json=body), rest)
-    return [row async for page in found for row in loads(records(page, "results")[1])]
+    return [row async for page in found for row in values(page, "results", "")]
 
 
 async def whole(
@@ -115,10 +112,8 @@ def hubspot(
     def contacts() -> Iterator[Any]:
         column, lookback = "properties__lastmodifieddate", timedelta(minutes=10)
         changed = cursor(column, start=start, kind=Epoch("ms"), lookback=lookback)
-        known = prefetch(pages(api, api.build_request("GET", PROPERTIES), SinglePage()))
-        names = [
-            *chunks([row["name"] for page in known for row in page.json()["results"]], most=250)
-        ]
+        (page,) = prefetch(pages(api, api.build_request("GET", PROPERTIES), SinglePage()))
+        names = [*chunks(values(page, "results", "name"), most=250)]
 
         def search(after: str | int) -> httpx.Request:
             since = {"propertyName": "lastmodifieddate", "operator": "GTE", "value": changed.since}

@@ -91,9 +91,8 @@ def zoom(
     def usage() -> Iterator[Any]:
         def fetch(month: Interval) -> AsyncIterator[httpx.Response]:
             params = {"year": month.start.year, "month": month.start.month}
-            return pages(
-                api, api.build_request("GET", "/report/daily", params=params), SinglePage()
-            )
+            first = api.build_request("GET", "/report/daily", params=params)
+            return pages(api, first, SinglePage())
 
         yield from monthly("usage", fetch, "dates")
 

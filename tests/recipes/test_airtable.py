@@ -141,3 +141,10 @@ def test_wrong_answers(
     with pytest.raises(PipelineStepFailed, match=message):
         pipeline.run(source(server))
     assert len(rows(pipeline, "tasks")) == 130
+
+
+def test_wrong_token(pipeline: dlt.Pipeline, server: Server) -> None:
+    """It is refused once, and not tried again."""
+    with pytest.raises(PipelineStepFailed, match="refusal of the credentials"):
+        pipeline.run(source(server, "other"))
+    assert server.statuses == {401: 1}

@@ -39,9 +39,9 @@ def server(contacts: list[Row]) -> Iterator[Server]:
         yield server
 
 
-def source(server: Server) -> Any:
+def source(server: Server, token: str = "t0ken") -> Any:
     """The recipe, allowed more searches as nobody else searches."""
-    return hubspot(searches=20, base_url=server.url, token="t0ken")
+    return hubspot(searches=20, base_url=server.url, token=token)
 
 
 def test_contacts(trial: Trial, server: Server, contacts: list[Row]) -> None:
@@ -118,3 +118,10 @@ def test_wrong_answers(
     with pytest.raises(PipelineStepFailed, match=message):
         pipeline.run(source(server))
     assert rows(pipeline, "contacts") == []
+
+
+def test_wrong_token(pipeline: dlt.Pipeline, server: Server) -> None:
+    """It is refused once, and not tried again."""
+    with pytest.raises(PipelineStepFailed, match="refusal of the credentials"):
+        pipeline.run(source(server, "other"))
+    assert server.statuses == {401: 1}

@@ -43,9 +43,9 @@ def server(conversations: list[Row], parts: dict[str, list[Row]]) -> Iterator[Se
         yield server
 
 
-def source(server: Server) -> Any:
+def source(server: Server, token: str = "t0ken") -> Any:
     """The recipe."""
-    return intercom(base_url=server.url, token="t0ken")
+    return intercom(base_url=server.url, token=token)
 
 
 def test_conversations(
@@ -107,3 +107,10 @@ def test_wrong_answers(
     with pytest.raises(PipelineStepFailed, match=message):
         pipeline.run(source(server))
     assert rows(pipeline, "conversations") == []
+
+
+def test_wrong_token(pipeline: dlt.Pipeline, server: Server) -> None:
+    """It is refused once, and not tried again."""
+    with pytest.raises(PipelineStepFailed, match="refusal of the credentials"):
+        pipeline.run(source(server, "other"))
+    assert server.statuses == {401: 1}
