@@ -81,8 +81,8 @@ def google_analytics(
         columns={"date": {"data_type": "date"}},
     )
     def report() -> Iterator[Any]:
-        days, again = Dates(zone=zone), timedelta(days=3)
-        done = intervals(property_id, start=start, kind=days, lookback=again)
+        three = timedelta(days=3)
+        done = intervals(property_id, start=start, kind=Dates(zone=zone), lookback=three)
         for week, found in prefetch(windows(fetch, done.todo("week")[:26], strict=True), ahead=1):
             yield from load((table(page), {"property_id": property_id}) for page in found)
             done.add(week)
@@ -99,16 +99,11 @@ def following(page: httpx.Response) -> httpx.Request | None:
 
 def table(page: httpx.Response) -> list[dict[str, Any]]:
     report = page.json()
-    names = [each["name"] for each in report["dimensionHeaders"]]
-    numbers = [
-        (each["name"], int if each["type"] == "TYPE_INTEGER" else float)
-        for each in report["metricHeaders"]
-    ]
+    headers: list[tuple[str, Any]] = [(each["name"], str) for each in report["dimensionHeaders"]]
+    for each in report["metricHeaders"]:
+        headers += [(each["name"], int if each["type"] == "TYPE_INTEGER" else float)]
+    rows = [row["dimensionValues"] + row["metricValues"] for row in report.get("rows", [])]
     return [
-        {name: each["value"] for name, each in zip(names, row["dimensionValues"], strict=True)}
-        | {
-            name: number(each["value"])
-            for (name, number), each in zip(numbers, row["metricValues"], strict=True)
-        }
-        for row in report.get("rows", [])
+        {name: kind(each["value"]) for (name, kind), each in zip(headers, row, strict=True)}
+        for row in rows
     ]

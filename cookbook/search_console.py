@@ -85,10 +85,9 @@ def search_console(
         columns={"date": {"data_type": "date"}},
     )
     def search_analytics() -> Iterator[Any]:
-        name, pacific = f"{search_type} of {site}", Dates(zone="America/Los_Angeles")
-        two = timedelta(days=2)
-        done = intervals(name, start=start, kind=pacific, lag=two, lookback=two)
+        pacific, two = Dates(zone="America/Los_Angeles"), timedelta(days=2)
         of = {"site": site, "search_type": search_type}
+        done = intervals(str(of), start=start, kind=pacific, lag=two, lookback=two)
         for day, found in prefetch(windows(fetch, done.todo("day"), strict=True)):
             yield from load((table(page), of) for page in found)
             done.add(day)
