@@ -31,12 +31,11 @@ from blocks.client import client
 from blocks.dlt import cursor, load
 from blocks.fetch import pages
 from blocks.fields import distinct, rename
-from blocks.json import loads
 from blocks.kinds import Pattern
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.paginators import NextToken, SinglePage
-from blocks.places import records
+from blocks.places import values
 
 
 @dlt.source
@@ -77,7 +76,7 @@ def jira(
         first = api.build_request("GET", "/search/jql", params=params)
         found = prefetch(pages(api, first, NextToken("nextPageToken", "nextPageToken")))
         rows = (
-            [row | rename(row.pop("fields"), names) for row in loads(records(page, "issues")[1])]
+            [row | rename(row.pop("fields"), names) for row in values(page, "issues", "")]
             for page in found
         )
         yield from load(rows, updated)

@@ -35,11 +35,10 @@ from blocks.client import client
 from blocks.dlt import cursor, load
 from blocks.fetch import pages
 from blocks.fields import distinct, rename
-from blocks.json import loads
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.paginators import NextToken
-from blocks.places import records
+from blocks.places import values
 from blocks.quotas import XRateLimit
 
 LISTS = {"/deals": "open,won,lost,deleted", "/deals/archived": "open,won,lost"}
@@ -64,7 +63,7 @@ def pipedrive(
 
     @cache
     def fields() -> list[dict[str, Any]]:
-        return [row for page in listing("/dealFields") for row in loads(records(page, "data")[1])]
+        return [row for page in listing("/dealFields") for row in values(page, "data", "")]
 
     @dlt.resource(primary_key="field_code", write_disposition="replace")
     def deal_fields() -> Iterator[Any]:
@@ -91,5 +90,5 @@ def pipedrive(
 def named(page: httpx.Response, names: dict[str, str]) -> list[dict[str, Any]]:
     return [
         {**deal, "custom_fields": rename(deal["custom_fields"], names)}
-        for deal in loads(records(page, "data")[1])
+        for deal in values(page, "data", "")
     ]

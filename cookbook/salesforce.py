@@ -2,12 +2,12 @@
 
 Loads a table for each object, all fields with the types that Salesforce gives them, incremental by
 SystemModstamp. Records that were deleted or merged away are deleted, if a run comes before they
-leave the recycle bin; else compare ids (deletes.md).
+leave the recycle bin; else compare ids (deletes.md). A new field fills up as its records change.
 
 Change: `base_url` is your My Domain, "https://example.my.salesforce.com"; the secrets are those of
 an external client app with the client credentials flow. An object is big above some 10,000 records,
 or if its fields fill a URL (2,000 characters are safe). An org has 100,000 requests a day or more,
-and 10,000 query jobs. A field that is new fills up as its records change.
+and 10,000 query jobs.
 
 https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_queryall.htm
 https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/queries.htm
@@ -37,22 +37,20 @@ from blocks.kinds import Times
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.oauth import ClientCredentials
-from blocks.paginators import NextUrl, SinglePage, turn
+from blocks.paginators import NextToken, NextUrl, SinglePage
+from blocks.places import Header, read
 from blocks.quotas import Salesforce
 from blocks.requests import path
 from blocks.retries import Retry
 from blocks.rules import Judged, Value
 from blocks.stops import Flag, Until
 
-TYPES: dict[str, Any] = {
-    "boolean": "bool",
-    **dict.fromkeys(["int", "long"], "bigint"),
-    **dict.fromkeys(["double", "currency", "percent"], "double"),
-    "date": "date",
-    "datetime": "timestamp",
-}
+TYPES: Any = {"boolean": "bool", "date": "date", "datetime": "timestamp"}
+TYPES |= dict.fromkeys(["int", "long"], "bigint")
+TYPES |= dict.fromkeys(["double", "currency", "percent"], "double")
 # Bulk API takes none of them. Of the first two the parts are fields, too.
 LEFT_OUT = {"address", "location", "base64"}
+LOCATOR = Header("Sforce-Locator")
 
 
 @dlt.source
@@ -94,7 +92,10 @@ def salesforce(
         for _, done in prefetch(run(api, [job], patience=Patience(least=poll, total=4 * 3600))):
             results, most = f"{at(done.json()['id'])}/results", {"maxRecords": 50_000}
             first = api.build_request("GET", results, params=most)
-            for page in prefetch(pages(api, first, following)):
+            batches = Until(
+                NextToken(LOCATOR, "locator"), lambda page: read(page, LOCATOR) == "null"
+            )
+            for page in prefetch(pages(api, first, batches)):
                 if page.headers["Sforce-NumberOfRecords"] != "0":
                     yield from csv([page.content], types=dict.fromkeys(names, pa.string()))
 
@@ -124,8 +125,3 @@ def salesforce(
 def sheets(response: httpx.Response) -> Any:
     kind = response.headers.get("Content-Type", "")
     return "ok" if response.status_code == 200 and kind.startswith("text/csv") else None
-
-
-def following(response: httpx.Response) -> httpx.Request | None:
-    locator = response.headers["Sforce-Locator"]
-    return turn(response.request, {"locator": locator}) if locator != "null" else None

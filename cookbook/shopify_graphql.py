@@ -32,11 +32,10 @@ from blocks.deletes import Keys, flag, vanished
 from blocks.dlt import cursor, known, load
 from blocks.fetch import pages
 from blocks.graphql import Errors, Relay, query, reads
-from blocks.json import loads
 from blocks.limits import Rate
 from blocks.nested import complete, more
 from blocks.network import prefetch
-from blocks.places import records, values
+from blocks.places import values
 from blocks.quotas import ShopifyCost
 from blocks.retries import Retry
 from blocks.rules import Judged
@@ -83,7 +82,7 @@ def shopify_graphql(
         first = query(api, path, PRODUCTS, {"since": f"updated_at:>='{since}'"})
         variants, nodes = Relay("data.product.variants"), "data.product.variants.nodes"
         async for page in pages(api, first, Relay("data.products")):
-            found = loads(records(page, NODES)[1])
+            found = values(page, NODES, "")
             await complete(api, found, rest, variants, nested="variants.nodes", source=nodes)
             yield found
 

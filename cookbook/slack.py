@@ -3,14 +3,12 @@
 Loads `channels` and `messages` (a reply has the `thread_ts` of another; `messages__reactions` and
 others). Each channel has a cursor of its own: one that the app joins later is read from `start`. Of
 the last `days` all messages are read again, for edits, reactions, and the replies, of which only
-the first message of a thread tells. Replies to older messages are not seen; deleted messages are
-listed nowhere, and stay.
+the first message of a thread tells. Replies to older messages are not seen; deleted messages stay.
 
 Authenticates with a bot token (scopes channels:read, groups:read, channels:history,
 groups:history). Limits are by method: 50 calls a minute for messages and replies (tier 3), 20 are
-safe for the others. An app sold outside of Slack's Marketplace may ask for 15 messages a minute.
-
-Change: the start, `days`; `types`, for direct messages.
+safe for the others. An app sold outside of Slack's Marketplace has one call a minute for each of
+these two, of 15 messages: set `limit`, too. Change: the start, `days`; `types`, for direct ones.
 
 https://docs.slack.dev/reference/methods/users.conversations
 https://docs.slack.dev/reference/methods/conversations.history
@@ -87,10 +85,8 @@ def slack(
         columns={"blocks": {"data_type": "json"}, "attachments": {"data_type": "json"}},
     )
     def messages(table: Any) -> Iterator[Any]:
-        again, late = timedelta(days=days), timedelta(minutes=1)
-        seen = partitions(
-            "ts", start=start, key="channel", kind=Epoch("s"), lookback=again, lag=late
-        )
+        again, minute, kind = timedelta(days=days), timedelta(minutes=1), Epoch("s")
+        seen = partitions("ts", start=start, key="channel", kind=kind, lookback=again, lag=minute)
 
         async def fetch(channel: str) -> AsyncIterator[httpx.Response]:
             since = seen.of(channel)

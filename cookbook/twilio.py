@@ -1,15 +1,13 @@
 """Twilio: messages, calls and daily usage of an account and its subaccounts.
 
-Loads `accounts`, `messages`, `calls` and `usage`. Each account has paths and a cursor of its own:
-one that is opened later is read from `start`. Twilio filters by days of UTC, and what it lists may
-change for days (deliveries, prices), so the last `days` are read again. Messages without a date
-sent come when they have one; deleted messages and calls are not told of, and stay.
+Loads `accounts` without their tokens, `messages`, `calls` and `usage`. Each account has a cursor of
+its own: one that is opened later is read from `start`. Twilio filters by days of UTC, and what it
+lists may change for days (deliveries, prices), so the last `days` are read again. Messages without
+a date sent come when they have one; deleted messages and calls are not told of, and stay.
 
 Authenticates with the SID and the auth token of the main account, which may read its subaccounts,
-too. The limit is one of requests at once; Twilio does not say how many: 8 are few. The tokens of
-subaccounts, which stand in their records, are not loaded.
-
-Change: the start, `days`, the resources at the end.
+too. The limit is one of requests at once; Twilio does not say how many: 8 are few. Change: the
+start, `days`, the resources at the end.
 
 https://www.twilio.com/docs/api/rest/data-types (pages)
 https://www.twilio.com/docs/iam/api/account
@@ -76,26 +74,23 @@ def twilio(
     def accounts() -> Iterator[Any]:
         yield from load(rows(page, "accounts") for page in prefetch(listing("/Accounts.json")))
 
-    def of_accounts(name: str, place: str, since: str, key: Any, **params: str) -> Any:
-        price: Any = {"price": {"data_type": "decimal"}}
-
+    # `records` is where they are in an answer.
+    def of_accounts(name: str, records: str, place: str, since: str, **params: str) -> Any:
         @dlt.transformer(
             data_from=accounts,
             name=name,
-            primary_key=key,
+            primary_key="sid" if name != "usage" else ("account_sid", "category", "start_date"),
             write_disposition="merge",
-            columns=price,
+            columns={"price": {"data_type": "decimal"}},
         )
         def children(table: Any) -> Iterator[Any]:
-            again = timedelta(days=days)
-            seen = partitions("day", start=start, kind=Dates(), lookback=again)
+            seen = partitions("day", start=start, kind=Dates(), lookback=timedelta(days=days))
 
             def fetch(sid: str) -> AsyncIterator[httpx.Response]:
                 bound = {since: str(seen.of(sid).since)}
                 return listing(path(f"/Accounts/{{}}/{place}.json", sid), **bound, **params)
 
             sids = parents(table, "sid")
-            records = name if name != "usage" else "usage_records"
             found = prefetch(fan_out(sids, fetch, at_once=8))
             yield from load(rows(page, records) for _, page in found)
             for sid in sids:
@@ -103,13 +98,11 @@ def twilio(
 
         return children
 
-    by_day = ("account_sid", "category", "start_date")
+    usage = ("usage", "usage_records", "Usage/Records/Daily", "StartDate")
     return (
         accounts,
-        of_accounts("messages", "Messages", "DateSent>", "sid"),
-        of_accounts("calls", "Calls", "StartTime>", "sid"),
-        # Those of the main account include its subaccounts', unless told otherwise.
-        of_accounts(
-            "usage", "Usage/Records/Daily", "StartDate", by_day, IncludeSubaccounts="false"
-        ),
+        of_accounts("messages", "messages", "Messages", "DateSent>"),
+        of_accounts("calls", "calls", "Calls", "StartTime>"),
+        # That of the main account includes its subaccounts', unless told otherwise.
+        of_accounts(*usage, IncludeSubaccounts="false"),
     )

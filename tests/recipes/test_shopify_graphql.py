@@ -43,9 +43,9 @@ def server(products: list[Row]) -> Iterator[Server]:
         yield server
 
 
-def source(server: Server) -> Any:
+def source(server: Server, token: str = "shpat_x") -> Any:
     """The recipe."""
-    return shopify_graphql(server.url, token="shpat_x")
+    return shopify_graphql(server.url, token=token)
 
 
 def test_products(trial: Trial, server: Server, products: list[Row]) -> None:
@@ -111,3 +111,10 @@ def test_a_listing_cut_short_deletes_nothing(
     with pytest.raises(PipelineStepFailed, match="the listing may be cut short"):
         pipeline.run(source(server), loader_file_format="parquet")
     assert len(rows(pipeline, "products")) == 61
+
+
+def test_wrong_token(pipeline: dlt.Pipeline, server: Server) -> None:
+    """It is refused once, and not tried again."""
+    with pytest.raises(PipelineStepFailed, match="refusal of the credentials"):
+        pipeline.run(source(server, "other"))
+    assert server.statuses == {401: 1}
