@@ -1,7 +1,9 @@
 """Shopify orders, by the Admin REST API: Link paging, incremental by updated_at, deletions.
 
 Loads `orders`, with their lines, fulfillments, refunds and the like as nested tables; orders that
-the merchant deletes go. Authenticates with an app's access token in X-Shopify-Access-Token (scopes
+the merchant deletes go, by events. Shopify's page names `destroy` for all that has events, but not
+among those of orders; connectors ask for it as here. Where a shop tells none, compare the ids
+(deletes.md). Authenticates with an app's access token in X-Shopify-Access-Token (scopes
 read_orders, for orders of the last 60 days, and read_all_orders for older ones). Each app has a
 bucket of 40 calls for each shop, that leaks 2 a second (4 with Advanced, 20 with Plus).
 
