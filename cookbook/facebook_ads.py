@@ -34,12 +34,12 @@ from blocks.errors import JobError, StatusError
 from blocks.fetch import pages
 from blocks.intervals import Interval
 from blocks.jobs import Job, Patience, States, run
-from blocks.json import peek
 from blocks.kinds import Dates
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.outcomes import Verdict
 from blocks.paginators import NextToken
+from blocks.places import read
 from blocks.requests import path
 from blocks.retries import Retry
 from blocks.rules import Judged, Value
@@ -50,11 +50,7 @@ FIELDS = ["account_id", "campaign_id", "adset_id", "ad_id", "ad_name"]
 FIELDS += ["impressions", "clicks", "spend", "actions"]
 TYPES: dict[str, Any] = {"date_start": "date", "date_stop": "date", "spend": "decimal"}
 TYPES |= {"impressions": "bigint", "clicks": "bigint"}
-STATES = States(
-    "async_status",
-    waiting=["Job Not Started", "Job Started", "Job Running"],
-    done=["Job Completed"],
-)
+WAITING = ["Job Not Started", "Job Started", "Job Running"]
 
 
 @dlt.source
@@ -84,13 +80,14 @@ def facebook_ads(
             api.build_request("POST", insights, data={**asked, "fields": ",".join(FIELDS)}),
             id="report_run_id",
             poll=lambda report: api.build_request("GET", path("/{}", report)),
-            status=STATES,
+            status=States("async_status", waiting=WAITING, done=["Job Completed"]),
         )
         ((_, done),) = [each async for each in run(api, [job], patience=Patience(least=poll))]
-        rows = path("/{}/insights", peek(done.content, "id"))
+        rows = path("/{}/insights", read(done, "id"))
         first = api.build_request("GET", rows, params={"limit": 500})
-        # Not by the next link itself: the token may be in it.
-        after = Until(NextToken("paging.cursors.after", "after"), last)
+        # Not by the next link itself, which the last page lacks: the token may be in it.
+        following = NextToken("paging.cursors.after", "after")
+        after = Until(following, lambda page: read(page, "paging.next") is None)
         async for page in pages(api, first, after):
             yield page
 
@@ -101,10 +98,9 @@ def facebook_ads(
         columns={name: {"data_type": kind} for name, kind in TYPES.items()},
     )
     def insights() -> Iterator[Any]:
-        days, month = Dates(zone=zone), timedelta(days=28)
-        done = intervals(account, start=start, kind=days, lookback=month)
-        weeks, day = done.todo("week"), timedelta(days=1)
-        had = windows(fetch, weeks, least=day, narrow=too_much, strict=True)
+        month, day = timedelta(days=28), timedelta(days=1)
+        done = intervals(account, start=start, kind=Dates(zone=zone), lookback=month)
+        had = windows(fetch, done.todo("week"), least=day, narrow=too_much, strict=True)
         for week, found in prefetch(had, ahead=1):
             yield from load(found, path="data")
             done.add(week)
@@ -125,7 +121,3 @@ def too_much(error: Exception) -> bool:
     if isinstance(error, StatusError) and Value("error.error_subcode", 1487534)(error.response):
         return True
     return isinstance(error, JobError) or narrow(error)
-
-
-def last(page: httpx.Response) -> bool:
-    return peek(page.content, "paging.next") is None

@@ -3,10 +3,10 @@
 Loads `issues` with `issues__labels`; archived ones stay, those in the trash are deleted. `key` is a
 personal API key: `sources.linear.key`. For a token of OAuth take `Bearer(key)` as auth.
 
-Limits: 2,500 requests and 3,000,000 points of complexity an hour, which come back all the time, and
-10,000 points for one query: 0.1 for a property, 1 for an object, times the size of the lists around
-it, about 2,300 for the page below. What is left is read from the answers. Change: `start`, what is
-asked for, and with it the sizes.
+Limits: 2,500 requests (5,000 with OAuth) and 3,000,000 points of complexity (2,000,000) an hour,
+which come back all the time; what is left is read from the answers. One query may cost 10,000
+points: 0.1 for a property, 1 for an object, times the size of the lists around it, about 2,300 for
+the page below. Change: `start`, what is asked for, and with it the sizes.
 
 https://linear.app/developers/graphql
 https://linear.app/developers/filtering
@@ -69,8 +69,8 @@ def linear(
     api = client(base_url, auth=auth, limit=rate, retry=again, transport=judged)
 
     def following(issue: dict[str, Any]) -> httpx.Request | None:
-        variables = {"id": issue["id"], "after": more(issue.get("labels"))}
-        return query(api, "/graphql", REST, variables) if variables["after"] else None
+        after = more(issue.get("labels"))
+        return query(api, "/graphql", REST, {"id": issue["id"], "after": after}) if after else None
 
     async def changed(since: str) -> AsyncIterator[list[dict[str, Any]]]:
         first, rest = query(api, "/graphql", CHANGED, {"since": since}), Relay("data.issue.labels")

@@ -41,9 +41,9 @@ def server(workspace: Linear) -> Iterator[Server]:
         yield server
 
 
-def source(server: Server) -> Any:
+def source(server: Server, key: str = "lin_api_key") -> Any:
     """The recipe against the replica."""
-    return linear(base_url=server.url, key="lin_api_key")
+    return linear(base_url=server.url, key=key)
 
 
 def test_trial(trial: Trial, server: Server, workspace: Linear) -> None:
@@ -108,3 +108,10 @@ def test_wrong_answers(
     with pytest.raises(PipelineStepFailed, match=says):
         pipeline.run(source(server))
     assert rows(pipeline, "issues") == []
+
+
+def test_wrong_token(pipeline: dlt.Pipeline, server: Server) -> None:
+    """It is refused once, and not tried again."""
+    with pytest.raises(PipelineStepFailed, match="refusal of the credentials"):
+        pipeline.run(source(server, "other"))
+    assert server.statuses == {401: 1}
