@@ -22,6 +22,11 @@ from blocks.testing import Answer, Api, Call, Refused, bearer, linked, offset
 Row = dict[str, Any]
 
 
+def word(number: int) -> Row:
+    """A row of the dataset; a column of its own is called split."""
+    return {"word": f"w{number}", "count": number, "split": "-", "tags": [f"t{number % 3}"]}
+
+
 class Hub:
     """Hub and viewer (`api`) and `storage`, over datasets of ann, and splits of ann/words."""
 
