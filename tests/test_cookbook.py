@@ -90,6 +90,67 @@ def test_every_recipe_and_guide_is_in_the_index() -> None:
         assert max(Counter(re.findall(r"\]\((\S+)\)", line)).values(), default=1) == 1, line
 
 
+# What sources need of blocks, by what the recipes call it: each is in a row of the index.
+NEEDED = {
+    *("Basic", "Bearer", "HeaderKey", "QueryKey", "CredentialPool"),
+    *("ClientCredentials", "Grant", "JwtBearer", "RefreshToken"),
+    *("LinkHeader", "NextUrl", "NextToken", "Header", "JsonBody", "Keyset", "Offset"),
+    *("PageNumber", "TotalPages", "gather", "Older", "Capped", "Relay", "complete"),
+    *("cursor", "after", "within", "lookback", "lag", "partitions", "intervals", "windows"),
+    *("narrow", "halves", "stale", "Pattern", "Dates", "fan_out", "skip", "batches"),
+    *("tombstones", "vanished", "hard_delete", "chunks", "merge", "distinct", "rename"),
+    *("Retry", "Judged", "Text", "wait", "Pools", "Limits", "cost", "quotas", "Adaptive"),
+    *("InFlight", "Job", "run", "download", "unzip", "gunzip", "ndjson", "csv"),
+}
+
+
+def rows_of_the_index() -> list[tuple[str, set[str], list[str]]]:
+    """What each row of the index is about, the names it gives for that, and its recipes."""
+    _, index = page("README.md").split("## Recipes by need")
+    cells = [line.strip("|").split(" | ") for line in index.splitlines() if ".py)" in line]
+    return [
+        (row[0].strip(), set(re.findall(r"`(\w+)`", row[1])), re.findall(r"\((\w+\.py)\)", row[2]))
+        for row in cells
+        if len(row) == 3
+    ]
+
+
+def words(recipe: str) -> set[str]:
+    """The words of a recipe's code, without what its docstring tells."""
+    _, _, code = page(recipe).split('"""', 2)
+    return set(re.findall(r"\w+", code))
+
+
+def test_recipes_are_in_rows_of_what_they_use() -> None:
+    """Each recipe in a row of the index has one of the row's names in its code."""
+    found = rows_of_the_index()
+    assert {recipe for _, _, recipes in found for recipe in recipes} == RECIPES
+    for need, names, recipes in found:
+        for recipe in recipes:
+            assert names & words(recipe), (need, recipe)
+
+
+def test_the_recipes_have_all_that_sources_need() -> None:
+    """For each block, and each hazard, the index names a recipe."""
+    assert set().union(*(names for _, names, _ in rows_of_the_index())) >= NEEDED
+
+
+# These have tests of the same in other words: lines of a zip, and months that may fail alone.
+OTHERWISE = {"amplitude", "zoom"}
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_every_recipe_stands_the_readers_test(recipe: str) -> None:
+    """A trial (all rows, changes, a 429, faults), wrong answers, and a token that is refused."""
+    name = recipe.removesuffix(".py")
+    text = (Path(__file__).parent / "recipes" / f"test_{recipe}").read_text(encoding="utf-8")
+    assert (" trial(\n" in text or " trial(server" in text) is (name not in OTHERWISE)
+    assert "429" in text or name not in OTHERWISE
+    assert "def test_wrong" in text
+    if {"auth", "assertions", "grants", "oauth"} & words(recipe):
+        assert re.search(r"expire=|\.expire\b|credentials|invalid_client", text)
+
+
 def anchor(heading: str) -> str:
     """What a heading is linked by."""
     return "#" + re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
