@@ -74,9 +74,9 @@ def github_graphql(
     owner, name = repo.split("/")
 
     def following(field: str, pull: dict[str, Any]) -> httpx.Request | None:
-        variables = {"id": pull["id"], "after": more(pull.get(field))}
-        document = REST % (field, NESTED[field])
-        return query(api, "/graphql", document, variables) if variables["after"] else None
+        after, document = more(pull.get(field)), REST % (field, NESTED[field])
+        variables = {"id": pull["id"], "after": after}
+        return query(api, "/graphql", document, variables) if after else None
 
     async def changed(since: str) -> AsyncIterator[list[dict[str, Any]]]:
         variables = {"owner": owner, "name": name, "pulls": at_a_time}

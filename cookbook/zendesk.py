@@ -30,11 +30,10 @@ from blocks.auth import Basic
 from blocks.client import client
 from blocks.dlt import load
 from blocks.fetch import pages
-from blocks.json import loads, peek
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.paginators import NextToken, NextUrl
-from blocks.places import records
+from blocks.places import read, values
 from blocks.pools import Pools
 from blocks.stops import Flag, Until
 
@@ -70,9 +69,9 @@ def zendesk(
 
         def exported() -> Iterator[list[dict[str, Any]]]:
             for page in prefetch(pages(api, first, rest)):
-                found = loads(records(page, "tickets")[1])
+                found = values(page, "tickets", "")
                 yield [{**each, "deleted": each["status"] == "deleted"} for each in found]
-                if after := peek(page.content, "after_cursor"):  # the last page has one, too
+                if after := read(page, "after_cursor"):  # the last page has one, too
                     state["cursor"] = after
 
         yield from load(exported())

@@ -40,9 +40,9 @@ def server(github: GitHub) -> Iterator[Server]:
         yield server
 
 
-def source(server: Server) -> Any:
+def source(server: Server, token: str = "t0ken") -> Any:
     """The recipe against the replica."""
-    return github_graphql("me/app", base_url=server.url, token="t0ken")
+    return github_graphql("me/app", base_url=server.url, token=token)
 
 
 def test_trial(trial: Trial, server: Server, github: GitHub) -> None:
@@ -121,3 +121,10 @@ def test_unknown_repository(pipeline: dlt.Pipeline, server: Server) -> None:
     """It is an error, though GitHub says 200."""
     with pytest.raises(PipelineStepFailed, match="a failure by Errors"):
         pipeline.run(github_graphql("me/other", base_url=server.url, token="t0ken"))
+
+
+def test_wrong_token(pipeline: dlt.Pipeline, server: Server) -> None:
+    """It is refused once, and not tried again."""
+    with pytest.raises(PipelineStepFailed, match="refusal of the credentials"):
+        pipeline.run(source(server, "other"))
+    assert server.statuses == {401: 1}
