@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from blocks.cursors import Cursor
-from blocks.kinds import Epoch, Integers, Kind, Pattern, Times
+from blocks.kinds import Dates, Epoch, Integers, Kind, Pattern, Texts, Times
 from blocks.normalize import Normalizer
 
 ROUNDS = 3
@@ -37,7 +38,20 @@ COLUMNS: dict[str, tuple[Kind, Any]] = {
     "id": (Integers(), 0),
     "text": (Times(), START),
     "nanos": (Times(), START),
+    "day": (Dates(zone="America/New_York"), START),
+    "digits": (Integers(), 0),
+    "seconds": (Epoch("s"), START),
+    "code": (Texts(), ""),
     "local": (Pattern("%d.%m.%Y %H:%M", zone="Europe/Berlin"), START),
+    "clock": (Pattern("%d.%m.%Y %H:%M:%S", zone="Europe/Berlin"), START),
+    "mail": (Pattern("%a, %d %b %Y %H:%M:%S GMT"), START),
+}
+TEXTS = {
+    "text": "%Y-%m-%dT%H:%M:%SZ",
+    "day": "%Y-%m-%d",
+    "code": "01HV%Y%m%d%H%M%SQ",
+    "clock": "%d.%m.%Y %H:%M:%S",
+    "mail": "%a, %d %b %Y %H:%M:%S GMT",
 }
 
 
@@ -51,6 +65,8 @@ def order(number: int) -> dict[str, Any]:
         "epoch": 1714521600000 + number * 1000,
         # Right by RFC 3339, but text to the normalizer.
         "nanos": f"2024-05-{day + 1:02}t{clock}:{second % 60:02}.123456789z",
+        "digits": f"{number}",
+        "seconds": 1714521600.25 + number,
         "local": f"{day + 1:02}.05.2024 {clock}",
         "status": ("open", "paid", "sent")[number % 3],
         "total": number % 997 / 7,
@@ -70,10 +86,11 @@ def tables(bodies: Iterable[bytes]) -> Iterator[pa.Table]:
 
 
 def texts(table: pa.Table) -> pa.Table:
-    """With the times as texts too."""
-    return table.append_column(
-        "text", pc.strftime(table["updated_at"], format="%Y-%m-%dT%H:%M:%SZ")
-    )
+    """With the times as texts too, each another but for the days."""
+    times = pc.cast(table["updated_at"], pa.timestamp("s", "UTC"))
+    for name, form in TEXTS.items():
+        table = table.append_column(name, pc.strftime(times, format=form))
+    return table
 
 
 def least(*works: Callable[[], object]) -> list[float]:
@@ -90,7 +107,7 @@ def least(*works: Callable[[], object]) -> list[float]:
 def observed(given: list[pa.Table], column: str, *, mask: bool) -> None:
     """A cursor over all tables."""
     kind, start = COLUMNS[column]
-    until = "2099-01-01T00:00:00Z" if column != "id" else None
+    until = "2099-01-01T00:00:00Z" if isinstance(kind.step, timedelta) else None
     seen = Cursor(column, start=start, state={}, until=until, kind=kind)
     for table in given:
         seen.observe(table)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from blocks.errors import ConfigError, CursorError
@@ -19,7 +19,25 @@ from blocks.errors import ConfigError, CursorError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["each", "floor", "instant", "instants", "midnight", "unambiguous", "zone_of"]
+__all__ = [
+    "Gap",
+    "distinct",
+    "each",
+    "floor",
+    "instant",
+    "instants",
+    "midnight",
+    "placed",
+    "unambiguous",
+    "zone_of",
+]
+
+Gap: TypeAlias = Literal["earliest", "latest", "raise"]
+"""Which instant is meant by a time that clocks skip: beside it, before or after; or an error."""
+
+# Of 2**35 us each; and up to how many values are not worth them.
+_CELL = 35
+_FEW = 1000
 
 
 @lru_cache(maxsize=64)
@@ -126,28 +144,131 @@ def instants(column: pa.ChunkedArray, zone: str, *, local: bool = False) -> pa.C
     kind = column.type
     # Of a time that never was, as clocks went forward over it, the last instant before: bounds are
     # later on clocks too. Of a day that begins so, its first.
-    gap = "latest" if pa.types.is_date(kind) else "earliest"
+    gap: Gap = "latest" if pa.types.is_date(kind) else "earliest"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _written(column, zone)
     if pa.types.is_null(kind) or pa.types.is_date(kind):
         column = pc.cast(column, pa.timestamp("us"))
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        # Arrow reads the common forms, many times faster than Python (bench/cursors.py).
-        with suppress(pa.ArrowInvalid):
-            return pc.cast(column, pa.timestamp("us", "UTC"))
-        with suppress(pa.ArrowInvalid):  # nine digits, of the years 1677 to 2262
-            return instants(pc.cast(pc.ascii_upper(column), pa.timestamp("ns", "UTC")), zone)
-        return each(column, lambda text: instant(text, zone), pa.timestamp("us", "UTC"))
     elif not pa.types.is_timestamp(kind):
         raise CursorError(f"expected times, got a column of {kind}")
-    elif kind.unit == "ns":  # a cast would round up what is before 1970
-        column = pc.floor_temporal(column, unit="microsecond")
-    if local and column.type.tz is not None:
-        column = pc.local_timestamp(pc.cast(column, pa.timestamp(column.type.unit, "UTC")))
     try:
+        column = _micros(column)
+        if local and column.type.tz is not None:
+            column = column.cast(pa.int64()).cast(pa.timestamp("us"))
         if column.type.tz is None:
-            column = pc.assume_timezone(column, zone, ambiguous="earliest", nonexistent=gap)
+            return placed(column, zone, gap)
         return pc.cast(column, pa.timestamp("us", "UTC"))
     except pa.ArrowInvalid as error:
         raise CursorError(f"expected times of the years 1 to 9999: {error}") from error
+
+
+def placed(column: pa.ChunkedArray, zone: str, gap: Gap) -> pa.ChunkedArray:
+    """The instants at which clocks in `zone` first show the microseconds of a column.
+
+    Of a time that they never show, the "earliest" or "latest" instant beside the gap; with "raise"
+    it raises `pyarrow.ArrowInvalid`.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    utc, number = pa.timestamp("us", "UTC"), pa.int64()
+    micros = column.cast(number).combine_chunks()
+
+    def exact(some: pa.Array) -> pa.Array:
+        clocks = some.cast(pa.timestamp("us"))
+        found = pc.assume_timezone(clocks, zone, ambiguous="earliest", nonexistent=gap)
+        return found.cast(number)
+
+    if zone == "UTC":
+        found = micros
+    elif len(micros) < _FEW:
+        found = exact(micros)
+    else:
+        # One by one that takes 65 ns a value, so 13 (bench/cursors.py). Clocks never change twice
+        # within a cell of 2**35 us, nine and a half hours: where its first and its last time are as
+        # far from UTC, all between them are. What is in other cells is looked up one by one.
+        cells = pc.shift_right(micros, pa.scalar(_CELL, number)).dictionary_encode()
+        first = pc.shift_left(cells.dictionary, pa.scalar(_CELL, number))
+        ends = pa.concat_arrays([first, pc.add(first, pa.scalar((1 << _CELL) - 1, number))])
+        try:
+            offsets = pc.subtract(ends, exact(ends))
+        except pa.ArrowInvalid:  # one of them is never shown
+            return pa.chunked_array([exact(micros).cast(utc)])
+        before, after = offsets[: len(first)], offsets[len(first) :]
+        same = pc.if_else(pc.equal(before, after), before, pa.scalar(None, number))
+        found = pc.subtract(micros, same.take(cells.indices))
+        if found.null_count != micros.null_count:
+            rest = pc.and_(found.is_null(), micros.is_valid())
+            found = pc.replace_with_mask(found, rest, exact(micros.filter(rest)))
+    return pa.chunked_array([found.cast(utc)])
+
+
+def _written(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
+    """Of texts: as Arrow reads the common forms, many times faster than Python."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    utc, nanos, days, clocks = (
+        *(pa.timestamp("us", "UTC"), pa.timestamp("ns", "UTC")),
+        *(pa.date32(), pa.timestamp("us")),
+    )
+    some = (column.drop_null() if column.null_count else column).slice(0, 8)
+
+    def reads(texts: pa.ChunkedArray, kind: pa.DataType) -> bool:
+        # Some: of a column that it cannot read, Arrow takes its time to say so.
+        with suppress(pa.ArrowInvalid):
+            texts.cast(kind)
+            return True
+        return False
+
+    with suppress(pa.ArrowInvalid):
+        if reads(some, utc):
+            return pc.cast(column, utc)
+    with suppress(pa.ArrowInvalid):
+        if reads(pc.ascii_upper(some), nanos):  # of the years 1677 to 2262
+            return _micros(pc.cast(pc.ascii_upper(column), nanos))
+        if reads(some, days):
+            found = column.cast(days)
+            return distinct(found, lambda each: placed(each.cast(clocks), zone, "raise"))
+        if reads(some, clocks):
+            return placed(pc.cast(column, clocks), zone, "raise")
+    return each(column, lambda text: instant(text, zone), pa.timestamp("us", "UTC"))
+
+
+def _micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Timestamps as microseconds, downwards."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.type.unit == "ns":
+        # A cast rounds up what is before 1970, and takes a twentieth of the time.
+        early = pc.min(column).cast(pa.int64()).as_py()
+        if early is not None and early < 0:
+            column = pc.floor_temporal(column, unit="microsecond")
+        return pc.cast(column, pa.timestamp("us", column.type.tz), safe=False)
+    return pc.cast(column, pa.timestamp("us", column.type.tz))
+
+
+def distinct(
+    column: pa.ChunkedArray, read: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+) -> pa.ChunkedArray:
+    """What `read` makes of a column, made of its distinct values; null stays.
+
+    >>> import pyarrow as pa
+    >>> column = pa.chunked_array([["a", None, "b"], ["a"]])
+    >>> distinct(column, lambda texts: pa.chunked_array([range(len(texts))])).to_pylist()
+    [0, None, 1, 0]
+    """
+    import pyarrow as pa
+
+    try:
+        encoded = column.dictionary_encode().unify_dictionaries()
+    except pa.ArrowNotImplementedError:
+        raise CursorError(f"expected plain values, got a column of {column.type}") from None
+    if not encoded.num_chunks:
+        return read(column)
+    values = read(pa.chunked_array([encoded.chunk(0).dictionary])).combine_chunks()
+    return pa.chunked_array([values.take(chunk.indices) for chunk in encoded.chunks], values.type)
 
 
 def each(column: pa.ChunkedArray, read: Callable[[Any], Any], kind: pa.DataType) -> pa.ChunkedArray:
@@ -159,12 +280,6 @@ def each(column: pa.ChunkedArray, read: Callable[[Any], Any], kind: pa.DataType)
     """
     import pyarrow as pa
 
-    found = []
-    for chunk in column.chunks:
-        try:
-            distinct = chunk.dictionary_encode()
-        except pa.ArrowNotImplementedError:
-            raise CursorError(f"expected plain values, got a column of {chunk.type}") from None
-        values = pa.array([read(value) for value in distinct.dictionary.to_pylist()], kind)
-        found.append(values.take(distinct.indices))
-    return pa.chunked_array(found, kind)
+    return distinct(
+        column, lambda values: pa.chunked_array([[*map(read, values.to_pylist())]], kind)
+    )

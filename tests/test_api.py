@@ -462,6 +462,11 @@ blocks.headers
     http_date(text: str, now: datetime) -> datetime | None
     retry_after(response: httpx.Response, now: datetime) -> float | None
 blocks.instants
+    Gap
+    distinct(
+        column: pa.ChunkedArray,
+        read: Callable[[pa.ChunkedArray], pa.ChunkedArray],
+    ) -> pa.ChunkedArray
     each(
         column: pa.ChunkedArray,
         read: Callable[[Any], Any],
@@ -471,6 +476,7 @@ blocks.instants
     instant(value: Any, zone: str) -> datetime
     instants(column: pa.ChunkedArray, zone: str, *, local: bool = False) -> pa.ChunkedArray
     midnight(day: date, zone: str) -> datetime
+    placed(column: pa.ChunkedArray, zone: str, gap: Gap) -> pa.ChunkedArray
     unambiguous(point: datetime, zone: str) -> datetime
     zone_of(name: str) -> tzinfo
 blocks.intervals

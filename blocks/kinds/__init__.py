@@ -17,7 +17,8 @@ another that means the same. A kind of yours is whatever has what `Kind` has.
 from __future__ import annotations
 
 from blocks.kinds.kind import Integers, Kind, Point, Texts, bound, kind_for, pack, unpack
-from blocks.kinds.times import Dates, Epoch, Pattern, Times
+from blocks.kinds.patterns import Pattern
+from blocks.kinds.times import Dates, Epoch, Times
 
 __all__ = [
     "Dates",

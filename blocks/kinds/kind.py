@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from blocks.errors import ConfigError, CursorError
 from blocks.instants import each, instant
-from blocks.kinds.times import Dates, Times
+from blocks.kinds.times import Dates, Times, integers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,6 +87,8 @@ class Integers:
         """Integers of 64 bits, or decimals where those do not hold them."""
         import pyarrow as pa
 
+        if (found := integers(column)) is not None:
+            return found
         for wide in (pa.int64(), pa.decimal256(76, 0)):
             try:
                 if pa.types.is_integer(column.type) or pa.types.is_null(column.type):

@@ -1,41 +1,33 @@
-"""Times, as APIs write them: text, numbers, days, or in a format of their own."""
+"""Times, as APIs write them: RFC 3339, numbers, or days."""
 
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from blocks.errors import ConfigError, CursorError
-from blocks.instants import (
-    each,
-    floor,
-    instant,
-    instants,
-    midnight,
-    unambiguous,
-    zone_of,
-)
+from blocks.instants import each, floor, instant, instants, midnight, zone_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Dates", "Epoch", "Pattern", "Times"]
+__all__ = ["Dates", "Epoch", "Times", "check_step", "integers"]
 
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds: well beyond the year 9999.
 _FARTHEST = 10**18
+# And within the years 1 to 3938, on both sides of 1970.
+_NEAR = 62_135_596_800_000_000
 _UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
     "us": timedelta(microseconds=1),
 }
-_STEPS = (_UNITS["us"], _UNITS["s"], timedelta(minutes=1), timedelta(hours=1), _DAY)
-_SAMPLE = datetime(2001, 11, 22, 17, 34, 45, 678901, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +50,7 @@ class Times:
     zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        _check(self.step, self.zone)
+        check_step(self.step, self.zone)
 
     def read(self, value: Any) -> datetime:
         """The instant of a text, a `datetime`, or the start of a `date`."""
@@ -123,12 +115,36 @@ class Epoch:
 
         if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
             return instants(column, "UTC")
-        if pa.types.is_integer(column.type):
-            try:
-                return column.cast(pa.int64()).cast(pa.timestamp(self.unit, "UTC")).cast(_utc())
-            except pa.ArrowInvalid:
-                pass  # which one cannot be read, is said below
-        return each(column, self.read, _utc())
+        micros = self._micros(column)
+        # Which one cannot be read is said by `read`.
+        return each(column, self.read, _utc()) if micros is None else micros.cast(_utc())
+
+    def _micros(self, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+        """What `read` makes of each, in microseconds, where that is sure; else `None`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        number, parts = pa.int64(), None
+        if pa.types.is_floating(column.type):
+            column = column.cast(pa.float64())
+            least = pc.min(pc.abs(column)).as_py()
+            # The fraction of a number beyond 2**14 is a multiple of 2**-38: times 5**6 (and powers
+            # of two, which cost no digits) that takes no more than the 53 bits there are.
+            if least is None or least < 2**14:
+                return None
+            whole = pc.floor(column)
+            parts = pc.subtract(column, whole)
+            column = whole
+        if (found := integers(column)) is None:
+            return None
+        scale = self.step // _UNITS["us"]
+        ends = pc.min_max(found).as_py()
+        if ends["max"] is None or max(-ends["min"], ends["max"]) * scale > _NEAR:
+            return None
+        found = pc.multiply(found, pa.scalar(scale, number))
+        if parts is None:
+            return found
+        return pc.add(found, pc.floor(pc.multiply(parts, float(scale))).cast(number))
 
     def write(self, point: datetime) -> int:
         """How many whole units lie before it."""
@@ -189,92 +205,36 @@ class Dates:
             raise CursorError(message) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """Times in a format of `strptime`, of the clocks in `zone` unless it has `%z`.
-
-    The step is as fine as the format; a longer one says that the API looks no closer. Clocks show
-    an hour twice when they go back: `floor`, and so every bound, keeps off it, to where it begins
-    the first time. Floor what you write as a bound yourself.
-
-    >>> minutes = Pattern("%Y-%m-%d %H:%M", zone="Europe/Berlin")
-    >>> minutes.read("2024-05-01 10:00").isoformat(), minutes.step.seconds
-    ('2024-05-01T08:00:00+00:00', 60)
-    >>> minutes.write(minutes.floor(datetime(2024, 10, 27, 1, 30, tzinfo=UTC)))
-    '2024-10-27 02:00'
-    """
-
-    unique: ClassVar[bool] = False
-    format: str
-    _: KW_ONLY
-    zone: str = "UTC"
-    step: timedelta = timedelta()
-
-    def __post_init__(self) -> None:
-        zone_of(self.zone)
-        try:
-            found = self.read(self._text(_SAMPLE))
-            finest = next(step for step in _STEPS if floor(_SAMPLE, step, self.zone) == found)
-        except (CursorError, StopIteration):
-            message = f"format: expected one of times or days, got {self.format!r}"
-            raise ConfigError(message) from None
-        if not self.step:
-            object.__setattr__(self, "step", finest)
-        _check(self.step, self.zone)
-        if self.step % finest:
-            raise ConfigError(f"step: expected a multiple of {finest}, got {self.step}")
-
-    def read(self, value: Any) -> datetime:
-        """The instant of a text, a `datetime`, or the start of a `date`."""
-        if not isinstance(value, str):
-            return instant(value, self.zone)
-        try:
-            return instant(datetime.strptime(value, self.format), self.zone)  # noqa: DTZ007
-        except ValueError:
-            raise CursorError(f"expected a time as {self.format}, got {value!r}") from None
-
-    def points(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Timestamps in UTC."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
-            return instants(column, self.zone, local=self._local)
-        if re.fullmatch("(?:[^%]|%[YmdHMS])*", self.format):
-            # The directives that are the same in C: Arrow is much faster (bench/cursors.py).
-            found = pc.strptime(column, format=self.format, unit="us", error_is_null=True)
-            if found.null_count == column.null_count:
-                return instants(found, self.zone)
-        return each(column, self.read, _utc())
-
-    def write(self, point: datetime) -> str:
-        """As the format says, down to the step."""
-        # Not off the hour that comes twice: the last step before its end is in it.
-        return self._text(floor(point, self.step, self.zone))
-
-    def floor(self, point: datetime) -> datetime:
-        """Down to the step, counted from midnight in `zone`."""
-        point = floor(point, self.step, self.zone)
-        if not self._local:
-            return point
-        return floor(unambiguous(point, self.zone), self.step, self.zone)
-
-    def back(self, point: datetime, steps: int = 1) -> datetime:
-        """So much earlier."""
-        return point - steps * self.step
-
-    @property
-    def _local(self) -> bool:
-        return "%z" not in self.format
-
-    def _text(self, point: datetime) -> str:
-        return point.astimezone(zone_of(self.zone)).strftime(self.format)
-
-
-def _check(step: timedelta, zone: str) -> None:
+def check_step(step: timedelta, zone: str) -> None:
+    """Raise `ConfigError` unless `step` divides the days of a `zone` that there is."""
     zone_of(zone)
     if step <= timedelta() or _DAY % step:
         raise ConfigError(f"step: expected a day or an even part of one, got {step}")
+
+
+def integers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """The integers of a column, of floats and of texts too; `None` if some are not of 64 bits."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        # Arrow would read "0x10", too.
+        if any(b"x" in text or b"X" in text for text in _texts(column)):
+            return None
+    elif not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
+        return None
+    try:
+        column.slice(0, 8).cast(pa.int64())  # some first, as errors cost much more than values
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+
+
+def _texts(column: pa.ChunkedArray) -> Iterator[bytes]:
+    """All texts of a column, one after the other, and maybe more."""
+    for chunk in column.chunks:
+        if (texts := chunk.buffers()[2]) is not None:
+            yield texts.to_pybytes()
 
 
 def _utc() -> pa.DataType:
