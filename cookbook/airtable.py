@@ -35,7 +35,6 @@ from blocks.client import client
 from blocks.connections import Connections
 from blocks.deletes import Keys, flag, vanished
 from blocks.dlt import cursor, known, load
-from blocks.errors import StatusError
 from blocks.fetch import pages
 from blocks.kinds import Times
 from blocks.limits import Rate
@@ -43,6 +42,7 @@ from blocks.network import prefetch
 from blocks.paginators import NextToken
 from blocks.places import values
 from blocks.requests import path
+from blocks.restarts import restart
 from blocks.rules import Judged, Status
 
 # Airtable's penalty, which its answer does not tell.
@@ -63,21 +63,12 @@ def airtable(
     transport = Judged(Connections(), BUSY)
     api = client(f"{base_url}/v0", auth=Bearer(token), limit=Rate(4), transport=transport)
 
-    async def listing(
-        params: dict[str, str | list[str]], again: int = 3
-    ) -> AsyncIterator[httpx.Response]:
-        first = api.build_request("GET", path("/{}/{}", base, table), params=params)
-        try:
-            async for page in pages(api, first, NextToken("offset", "offset")):
-                yield page
-        except StatusError as error:
-            lost = error.response.status_code == 422 and "offset" in error.response.url.params
-            if not lost or not again:
-                raise
-        else:
-            return
-        async for page in listing(params, again - 1):
-            yield page
+    def listing(params: dict[str, str | list[str]]) -> AsyncIterator[httpx.Response]:
+        def anew() -> AsyncIterator[httpx.Response]:
+            first = api.build_request("GET", path("/{}/{}", base, table), params=params)
+            return pages(api, first, NextToken("offset", "offset"))
+
+        return restart(anew, lambda answer: answer.status_code == 422)
 
     def rows(page: httpx.Response) -> list[dict[str, Any]]:
         return [

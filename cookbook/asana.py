@@ -34,13 +34,13 @@ from blocks.client import client
 from blocks.connections import Connections
 from blocks.deletes import Keys, flag, vanished
 from blocks.dlt import known, load, partitions
-from blocks.errors import StatusError
 from blocks.fanout import fan_out, parents
 from blocks.fetch import pages
 from blocks.limits import Rate
 from blocks.network import prefetch
 from blocks.paginators import NextToken
 from blocks.places import read, values
+from blocks.restarts import restart
 from blocks.rules import Judged, Status
 from blocks.stops import Until
 
@@ -110,21 +110,14 @@ def asana(
     return projects, tasks
 
 
-async def listing(
-    api: httpx.AsyncClient, path: str, asked: dict[str, str], again: int = 3
+def listing(
+    api: httpx.AsyncClient, path: str, asked: dict[str, str]
 ) -> AsyncIterator[httpx.Response]:
-    first = api.build_request("GET", path, params={"limit": "100", **asked})
-    try:
-        async for page in pages(api, first, NextToken("next_page.offset", "offset")):
-            yield page
-    except StatusError as error:
-        expired = error.response.status_code == 400 and "offset" in error.response.url.params
-        if not expired or not again:
-            raise
-    else:
-        return
-    async for page in listing(api, path, asked, again - 1):
-        yield page
+    def anew() -> AsyncIterator[httpx.Response]:
+        first = api.build_request("GET", path, params={"limit": "100", **asked})
+        return pages(api, first, NextToken("next_page.offset", "offset"))
+
+    return restart(anew, lambda answer: answer.status_code == 400)
 
 
 async def events(

@@ -235,10 +235,9 @@ blocks.dlt
         *,
         start: Any,
         end: Any = None,
-        kind: Kind | None = None,
-        lookback: timedelta | int | None = None,
         lag: timedelta | None = None,
-        missing: Missing = 'keep',
+        clock: Callable[[], datetime] = <lambda>,
+        **options: Unpack[Options],
     ) -> Cursor
     intervals(
         name: str,
@@ -255,7 +254,7 @@ blocks.dlt
         pages: Page | Iterable[Body],
         cursor: Observer | None = None,
         *,
-        path: Path = '',
+        path: Path | OrAbsent = '',
         table: str | None = None,
         rows: int = 5000,
         where: Where | None = None,
@@ -265,10 +264,9 @@ blocks.dlt
         *,
         start: Any,
         end: Any = None,
-        key: str | None = None,
         lag: timedelta | None = None,
-        most: int = 10000,
-        **options: Unpack[Options],
+        clock: Callable[[], datetime] = <lambda>,
+        **options: Unpack[Parents],
     ) -> Partitions
     raise_on_gaps(pipeline: dlt.Pipeline) -> None
 blocks.downloads
@@ -532,6 +530,9 @@ blocks.jobs
         patience: Patience | None = None,
     ) -> AsyncGenerator[tuple[Job, httpx.Response], None]
 blocks.json
+    class OrAbsent
+        __init__(path: Path)
+        missing(self, body: bytes) -> bool
     Path
     Step
     check_depth(body: bytes) -> None
@@ -669,7 +670,12 @@ blocks.network
     prefetch(source: AsyncIterable[T], ahead: int = 8) -> Iterator[T]
 blocks.normalize
     class Normalizer
-        __init__(table: str, path: Path = '', *, dialect: Dialect | None = None)
+        __init__(
+            table: str,
+            path: Path | OrAbsent = '',
+            *,
+            dialect: Dialect | None = None,
+        )
         __call__(self, page: Page) -> dict[str, pa.Table]
         stream(
             self,
@@ -916,6 +922,13 @@ blocks.requests
         *,
         keep: Collection[str] | None = None,
     ) -> httpx.Request
+blocks.restarts
+    async restart(
+        listing: Callable[[], AsyncIterator[httpx.Response]],
+        lost: Callable[[httpx.Response], object],
+        *,
+        at_most: int = 3,
+    ) -> AsyncIterator[httpx.Response]
 blocks.retries
     class Retry(AsyncBaseTransport)
         __init__(

@@ -70,6 +70,8 @@ ALLOWED: dict[str, set[str]] = {
         *("blocks.errors", "blocks.json", "blocks.kinds", "blocks.paginators", "blocks.places"),
         "httpx",
     },
+    # A list whose place is lost is begun again, whatever makes its pages.
+    "blocks.restarts": {"blocks.errors", "httpx"},
     # A search that shows so many rows is begun again at a value of the last.
     "blocks.caps": {
         *("blocks.errors", "blocks.json", "blocks.kinds", "blocks.paginators", "blocks.places"),
