@@ -9,13 +9,25 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
 import orjson
 
-__all__ = ["Path", "Step", "check_depth", "count", "dumps", "keys", "loads", "peek", "raw"]
+__all__ = [
+    "OrAbsent",
+    "Path",
+    "Step",
+    "check_depth",
+    "count",
+    "dumps",
+    "keys",
+    "loads",
+    "peek",
+    "raw",
+]
 
 Step: TypeAlias = str | int | Mapping[str, str]
 """One step of a path: a key of an object, a place in an array, or members by which to choose from
@@ -25,6 +37,33 @@ Path: TypeAlias = str | Sequence[Step]
 """Steps from the root to a value: dotted text (`"meta.next"`, `"data[-1].id"`,
 `"links[rel=next].href"`; `""` is the whole document), or a sequence, for keys with dots or brackets
 (`["data", -1, "user.id"]`, `["links", {"rel": "next"}, "href"]`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrAbsent:
+    """Records at `path`, of which there are none where an object lacks the last key of it.
+
+    Google, and others whose JSON is made of Protocol Buffers, leave out a list that is empty. But
+    so does the answer of a call that failed and says 200: where that may be, have a rule for it
+    (`blocks.rules`). Without this a page without its key is an error; one with null always is.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not (steps := keys(self.path)) or not isinstance(steps[-1], str):
+            raise ValueError(f"path: expected one that ends in a key, got {self.path!r}")
+
+    def missing(self, body: bytes) -> bool:
+        """Whether the object is there, and the key is not.
+
+        >>> records = OrAbsent("data.rows")
+        >>> records.missing(b'{"data": {"total": 0}}'), records.missing(b'{"error": "oh"}')
+        (True, False)
+        """
+        *above, _ = keys(self.path)
+        holder = raw(body, above)
+        return raw(body, self.path) is None and (holder or b"").lstrip().startswith(b"{")
 
 
 def peek(body: bytes, path: Path) -> Any:

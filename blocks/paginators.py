@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from blocks.errors import BodyError, ConfigError, PagingError, PagingLoop, where
-from blocks.json import Path, keys
+from blocks.json import OrAbsent, Path, keys
 from blocks.links import parse
 from blocks.places import (
     Header,
@@ -171,7 +171,8 @@ class Keyset:
         """The request of the next page."""
         if not size(response, self.records):
             return None
-        path = self.records.path if isinstance(self.records, OrNull) else self.records
+        place = self.records
+        path = place.path if isinstance(place, OrAbsent | OrNull) else place
         value = read(response, [*keys(path), -1, *keys(self.key)])
         if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
             message = f"expected text or a whole number at {self.key!r} of the last record"

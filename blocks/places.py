@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from blocks.errors import BodyError, ConfigError, PagingError, where
-from blocks.json import Path, count, keys, peek, raw
+from blocks.json import OrAbsent, Path, count, keys, peek, raw
 from blocks.requests import repeat, replaced, turn
 
 __all__ = [
@@ -92,7 +92,7 @@ Source: TypeAlias = Path | Header
 Target: TypeAlias = str | Header | JsonBody | FormBody
 """Where in a request a value goes; text is the name of a query parameter."""
 
-Records: TypeAlias = Path | OrNull
+Records: TypeAlias = Path | OrNull | OrAbsent
 """Where in a response the array of records is."""
 
 
@@ -134,6 +134,8 @@ def size(response: httpx.Response, place: Records) -> int:
     rows = _kept(response, ("records", path), lambda: _json(response, count, path))
     if rows is not None:
         return rows
+    if isinstance(place, OrAbsent) and place.missing(response.content):
+        return 0
     null = _json(response, raw, path) == b"null"
     if null and isinstance(place, OrNull):
         return 0
@@ -255,7 +257,7 @@ def _kept(
 
 
 def _path(place: Records) -> Path:
-    return place.path if isinstance(place, OrNull) else place
+    return place.path if isinstance(place, OrNull | OrAbsent) else place
 
 
 def _number(value: Any) -> int | None:

@@ -32,9 +32,10 @@ from blocks.client import client
 from blocks.dlt import intervals, load
 from blocks.fetch import pages
 from blocks.intervals import Interval
+from blocks.json import OrAbsent
 from blocks.kinds import Dates
 from blocks.network import prefetch
-from blocks.places import JsonBody, put, sent
+from blocks.places import JsonBody, put, records, sent, whole
 from blocks.requests import path
 from blocks.retries import Retry
 from blocks.slots import InFlight
@@ -91,9 +92,9 @@ def google_analytics(
 
 
 def following(page: httpx.Response) -> httpx.Request | None:
-    report = page.json()
-    end = sent(page.request, JsonBody("offset"), 0) + len(report.get("rows", []))
-    more = end < report.get("rowCount", 0)  # of no rows both keys are left out
+    rows = records(page, OrAbsent("rows"))[0]
+    end = sent(page.request, JsonBody("offset"), 0) + rows
+    more = rows and end < whole(page, "rowCount")
     return put(page.request, JsonBody("offset"), end) if more else None
 
 

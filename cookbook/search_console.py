@@ -32,10 +32,12 @@ from blocks.connections import Connections
 from blocks.dlt import intervals, load
 from blocks.fetch import pages
 from blocks.intervals import Interval
+from blocks.json import OrAbsent, loads
 from blocks.kinds import Dates
 from blocks.limits import Rate
 from blocks.network import prefetch
-from blocks.places import JsonBody, put, sent
+from blocks.paginators import Offset
+from blocks.places import JsonBody, records
 from blocks.requests import path
 from blocks.retries import Retry
 from blocks.rules import Judged, Value
@@ -44,6 +46,11 @@ from blocks.windows import windows
 DIMENSIONS = ["date", "page", "query", "country", "device"]
 SCOPE = "https://www.googleapis.com/auth/webmasters.readonly"
 KEY = ["site", "search_type", "date"]
+# Left out where there are none: after the last.
+ROWS = OrAbsent("rows")
+FOLLOWING = Offset(
+    25_000, offset_param=JsonBody("startRow"), limit_param=JsonBody("rowLimit"), records=ROWS
+)
 
 
 @dlt.source
@@ -76,7 +83,7 @@ def search_console(
             "rowLimit": 25_000,
         }
         query = path("/webmasters/v3/sites/{}/searchAnalytics/query", site)
-        return pages(api, api.build_request("POST", query, json=body), following)
+        return pages(api, api.build_request("POST", query, json=body), FOLLOWING)
 
     @dlt.resource(
         primary_key=KEY + DIMENSIONS[1:],
@@ -95,16 +102,10 @@ def search_console(
     return search_analytics
 
 
-def following(page: httpx.Response) -> httpx.Request | None:
-    rows = len(page.json().get("rows", []))  # left out where there are none: after the last
-    start = sent(page.request, JsonBody("startRow"), 0)
-    return put(page.request, JsonBody("startRow"), start + rows) if rows else None
-
-
 def table(page: httpx.Response) -> list[dict[str, Any]]:
     answer = page.json()
     by = {"aggregation_type": answer["responseAggregationType"]}
     return [
         dict(zip(DIMENSIONS, row.pop("keys"), strict=True)) | row | by
-        for row in answer.get("rows", [])
+        for row in loads(records(page, ROWS)[1])
     ]

@@ -6,7 +6,7 @@ with is_deleted. Orders are never deleted, but canceled. Authenticates with an a
 (permissions ITEMS_READ, ORDERS_READ, MERCHANT_PROFILE_READ). Square publishes no rate, and answers
 429 with RATE_LIMITED to too many calls: 10 a second at most, half as many after each such answer.
 
-An answer without any rows has no list at all, so that an empty object is a page without rows.
+An answer without any rows has no list at all (`OrAbsent`).
 Change: the start of orders, the version, `base_url` for the sandbox (https://connect.squareupsandbox.com).
 
 https://developer.squareup.com/reference/square/catalog-api/search-catalog-objects
@@ -16,7 +16,7 @@ https://developer.squareup.com/docs/build-basics/common-api-patterns/pagination
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -31,6 +31,7 @@ from blocks.client import client
 from blocks.dlt import cursor, load
 from blocks.fanout import fan_out
 from blocks.fetch import pages
+from blocks.json import OrAbsent
 from blocks.kinds import Times
 from blocks.network import prefetch
 from blocks.paginators import NextToken, SinglePage
@@ -38,11 +39,6 @@ from blocks.places import JsonBody, values
 from blocks.retries import Retry
 
 MILLIS = Times(timedelta(milliseconds=1))
-
-
-def filled(found: Iterable[httpx.Response]) -> Iterator[httpx.Response]:
-    """The pages that have more than what stands beside rows."""
-    return (page for page in found if page.json().keys() - {"cursor", "latest_time"})
 
 
 @dlt.source
@@ -74,7 +70,7 @@ def square(
         updated = cursor("updated_at", start="2009-01-01T00:00:00Z", kind=MILLIS)
         body = {"begin_time": updated.after, "include_deleted_objects": True, "limit": 1000}
         found = prefetch(search("/v2/catalog/search", body))
-        yield from load(filled(found), updated, path="objects")
+        yield from load(found, updated, path=OrAbsent("objects"))
 
     @dlt.resource(primary_key="id", write_disposition="merge")
     def orders() -> Iterator[Any]:
@@ -90,6 +86,7 @@ def square(
         (places,) = prefetch(pages(api, first, SinglePage()))
         yield from load(places, path="locations", table="locations")
         found = fan_out(batches(values(places, "locations", "id"), 10), fetch, at_once=4)
-        yield from load(filled(page for _, page in prefetch(found)), updated, path="orders")
+        rows = (page for _, page in prefetch(found))
+        yield from load(rows, updated, path=OrAbsent("orders"))
 
     return catalog, orders

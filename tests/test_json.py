@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.json import Path, count, dumps, keys, loads, peek, raw
+from blocks.json import OrAbsent, Path, count, dumps, keys, loads, peek, raw
 
 MARK = b"\xef\xbb\xbf"
 
@@ -26,6 +26,13 @@ scalars = (
 documents = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner)
 )
+
+
+@pytest.mark.parametrize("path", ["", "data[0]", [], "links[rel=next]"])
+def test_only_a_key_can_be_left_out(path: Path) -> None:
+    """Of a place in an array, or of all there is, nothing can be said."""
+    with pytest.raises(ValueError, match="expected one that ends in a key"):
+        OrAbsent(path)
 
 
 @st.composite

@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blocks.errors import BodyError, ConfigError, PagingError, PagingLoop
+from blocks.json import OrAbsent
 from blocks.paginators import (
     Keyset,
     LinkHeader,
@@ -353,6 +354,24 @@ def test_null_is_an_empty_page_where_the_caller_says_so(paginator: Paginator) ->
     assert paginator(page({"items": []})) is None
     assert paginator(page({"items": [{"id": 1}]})) is not None
     wrong: list[Any] = [{}, {"items": {}}, None]
+    for body in wrong:
+        with pytest.raises(BodyError, match="expected an array of records at 'items', got"):
+            paginator(page(body))
+
+
+@pytest.mark.parametrize(
+    "paginator",
+    [
+        PageNumber(records=OrAbsent("items")),
+        Offset(9, records=OrAbsent("items")),
+        Keyset(OrAbsent("items"), "id", "after"),
+    ],
+)
+def test_no_key_is_an_empty_page_where_the_caller_says_so(paginator: Paginator) -> None:
+    """No key ends the pages; null is still an error."""
+    assert paginator(page({"total": 0})) is None
+    assert paginator(page({"items": [{"id": 1}]})) is not None
+    wrong: list[Any] = [{"items": None}, {"items": {}}, [], None]
     for body in wrong:
         with pytest.raises(BodyError, match="expected an array of records at 'items', got"):
             paginator(page(body))

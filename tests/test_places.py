@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.errors import BodyError, ConfigError, PagingError
+from blocks.json import OrAbsent
 from blocks.places import (
     FormBody,
     Header,
@@ -85,6 +86,11 @@ def test_records() -> None:
     assert records(response(b"\xef\xbb\xbf\n[1]\n"), "") == (1, b"[1]")
     assert records(response({"data": [{"items": []}]}), "data[0].items") == (0, b"[]")
     assert records(response({"data": None}), OrNull("data")) == (0, b"[]")
+    assert records(response({"total": 0}), OrAbsent("data")) == (0, b"[]")
+    assert records(response({"data": [7]}), OrAbsent(["data"])) == (1, b"[7]")
+    for body in ({"data": None}, {"data": {}}, [], None):
+        with pytest.raises(BodyError, match="expected an array of records at 'data', got"):
+            records(response(body), OrAbsent("data"))
 
 
 @pytest.mark.parametrize(

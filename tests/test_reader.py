@@ -9,13 +9,14 @@ import pytest
 from dlt.common.schema import Schema
 
 from blocks.errors import NormalizeError
+from blocks.json import OrAbsent, Path
 from blocks.normalize import Normalizer
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.reader import Reader
 from blocks.normalize.tree import Table
 
 
-def reader(path: str | list[str | int] = "", *, planned: bool = True) -> Reader:
+def reader(path: Path | OrAbsent = "", *, planned: bool = True) -> Reader:
     """A reader for a new table."""
     dialect = Dialect(Schema("test"))
     return Reader(Table(dialect, ("items",), 1000, None), path, planned=planned)
@@ -94,6 +95,19 @@ def test_no_records(body: bytes) -> None:
     for number in (2, 3):
         with pytest.raises(NormalizeError, match=f"page {number}: .* at rows, got"):
             one.read(body)
+
+
+def test_a_list_that_may_be_left_out() -> None:
+    """Only where the object is there that lacks it, on first pages and on those read by a plan."""
+    for before in range(3):
+        one = reader(OrAbsent("data.rows"))
+        for _ in range(before):
+            assert len(one.read(b'{"data": {"rows": [{"a": 1}]}}')[1]) == 1
+        assert one.read(b'{"data": {"total": 0}}') == (None, [])
+        assert len(one.read(b'{"data": {"rows": [{"a": 2}, {"a": 3}]}}')[1]) == 2
+        for body in (b'{"error": "oh"}', b'{"data": {"rows": null}}', b'{"data": []}', b"[]"):
+            with pytest.raises(NormalizeError, match=r"at data\.rows, got"):
+                one.read(body)
 
 
 @pytest.mark.parametrize(

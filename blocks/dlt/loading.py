@@ -30,7 +30,7 @@ from dlt.extract.items import TableNameMeta
 
 from blocks.errors import BodyError, ConfigError, NormalizeError
 from blocks.events import Counts, scoped
-from blocks.json import Path, dumps, keys
+from blocks.json import OrAbsent, Path, dumps, keys
 from blocks.normalize import Normalizer
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.selection import Where, select
@@ -58,7 +58,7 @@ def load(
     pages: Page | Iterable[Body],
     cursor: Observer | None = None,
     *,
-    path: Path = "",
+    path: Path | OrAbsent = "",
     table: str | None = None,
     rows: int = 5000,
     where: Where | None = None,
@@ -66,7 +66,8 @@ def load(
     """What to yield from a dlt resource so that dlt loads the records of `pages`.
 
     `pages` is one page or an iterable of them; many are put together to about `rows` root rows
-    a yield, because each costs dlt some milliseconds. `path` leads to the records in a body.
+    a yield, because each costs dlt some milliseconds. `path` leads to the records in a body, with
+    `OrAbsent` (`blocks.json`) where a list that is empty is left out.
     `table` names another table than the resource's own. `cursor` observes the root table. A page in
     a pair brings values for each of its root rows, as `fan_out` children those of their parent:
     `load((page, {"issue_id": id}) for id, page in found)`.
@@ -137,7 +138,9 @@ def _count(numbers: Mapping[str, float]) -> None:
 class _Loader:
     """One root table of one resource in one load."""
 
-    def __init__(self, schema: Schema, resource: DltResource, load_id: str, table: str, path: Path):
+    def __init__(
+        self, schema: Schema, resource: DltResource, load_id: str, table: str, path: Path | OrAbsent
+    ):
         self._schema = schema
         self._resource = resource
         self._table = table
@@ -247,14 +250,19 @@ logging.getLogger("dlt").addFilter(_is_news)
 
 @lru_cache(maxsize=64)
 def _cached(
-    schema: Schema, resource: DltResource, load_id: str, table: str, path: tuple[Any, ...]
+    schema: Schema,
+    resource: DltResource,
+    load_id: str,
+    table: str,
+    path: tuple[Any, ...],
+    absent: bool,
 ) -> _Loader:
     # One loader for all calls of `load` in a run: shapes and plans are kept between pages.
     steps = [dict(step) if isinstance(step, frozenset) else step for step in path]
-    return _Loader(schema, resource, load_id, table, steps)
+    return _Loader(schema, resource, load_id, table, OrAbsent(steps) if absent else steps)
 
 
-def _loader(table: str | None, path: Path) -> _Loader:
+def _loader(table: str | None, path: Path | OrAbsent) -> _Loader:
     resource = dlt.current.resource()
     name = table or resource.table_name
     if not isinstance(name, str):
@@ -263,5 +271,7 @@ def _loader(table: str | None, path: Path) -> _Loader:
             " give load() the table for each of its calls"
         )
     load_id = Container()[LoadPackageStateInjectableContext].load_id
-    steps = (frozenset(step.items()) if isinstance(step, Mapping) else step for step in keys(path))
-    return _cached(dlt.current.source_schema(), resource, load_id, name, tuple(steps))
+    absent, given = isinstance(path, OrAbsent), path.path if isinstance(path, OrAbsent) else path
+    steps = [frozenset(step.items()) if isinstance(step, Mapping) else step for step in keys(given)]
+    schema = dlt.current.source_schema()
+    return _cached(schema, resource, load_id, name, tuple(steps), absent)

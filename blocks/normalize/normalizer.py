@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from blocks.errors import NormalizeError
-from blocks.json import Path
+from blocks.json import OrAbsent, Path
 from blocks.normalize.builder import Builder
 from blocks.normalize.columns import Rows
 from blocks.normalize.compiled import compiled
@@ -59,7 +59,9 @@ class Normalizer:
     ['bug', 'ui']
     """
 
-    def __init__(self, table: str, path: Path = "", *, dialect: Dialect | None = None) -> None:
+    def __init__(
+        self, table: str, path: Path | OrAbsent = "", *, dialect: Dialect | None = None
+    ) -> None:
         self.dialect = dialect or Dialect.new(table)
         name = self.dialect.table(table)
         self._root = Table(self.dialect, (name,), self.dialect.nesting(name), None)

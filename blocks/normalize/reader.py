@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from blocks.errors import NormalizeError
-from blocks.json import Path, check_depth, keys, peek
+from blocks.json import OrAbsent, Path, check_depth, keys, peek
 from blocks.normalize.flaws import deepest, find
 from blocks.normalize.plan import Elements, is_nameable
 from blocks.normalize.shape import Shape
@@ -32,11 +32,12 @@ _UNLIMITED = 500
 class Reader:
     """Reads the records at `path` of page bodies for one root table."""
 
-    def __init__(self, table: Table, path: Path = "", *, planned: bool = True) -> None:
+    def __init__(self, table: Table, path: Path | OrAbsent = "", *, planned: bool = True) -> None:
         """Without `planned`, all records are read as plain values."""
         self.table = table
         self.planned = planned
-        self.path = keys(path)
+        self._absent = path if isinstance(path, OrAbsent) else None
+        self.path = keys(path.path if isinstance(path, OrAbsent) else path)
         self.pages = 0
         self._shape = Shape()
         self._plan: Elements | None = None
@@ -70,6 +71,8 @@ class Reader:
                     return self._plan, found if type(found) is list else [found]
                 except msgspec.ValidationError:
                     pass
+            if self._absent is not None and self._absent.missing(body):
+                return None, []
             return None, self._explore(peek(body, self.path))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NormalizeError(f"page {self.pages}: {_refusal(whole, error)}") from error
