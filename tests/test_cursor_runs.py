@@ -23,7 +23,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from blocks.client import client
 from blocks.cursors import Cursor
-from blocks.dlt import cursor, load
+from blocks.dlt import cursor, load, partitions
 from blocks.fetch import pages
 from blocks.kinds import Integers, Kind, Pattern, Times
 from blocks.network import prefetch
@@ -279,6 +279,40 @@ def test_late_rows(tmp_path: Path) -> None:
         append.run(api.source(ending(at(99)), "since", append=True))
     assert loaded(merge) == [10, 11, 20, 21]
     assert loaded(append) == [10, 11, 20, 21]
+
+
+def test_the_range_ends_when_the_clock_says(tmp_path: Path) -> None:
+    """So it can be told what a run at any time does, for one cursor and for those of parents.
+
+    Rows of the future wait, the last hour does while it is not over, and a clock that was wrong,
+    and has been set back, makes no row come again, nor leaves one out.
+    """
+    api = Api(order=instant)
+    began = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    for hours in range(6):
+        api.put(hours, (began + hours * HOUR).isoformat())
+    clocks = [began + 2 * HOUR, began + 4 * HOUR, began + 3 * HOUR, began + 9 * HOUR]
+    expected = [[0], [0, 1, 2], [0, 1, 2], [0, 1, 2, 3, 4, 5]]
+    warehouse = Warehouse(tmp_path)
+    with serving(api):
+        for now, rows in zip(clocks, expected, strict=True):
+
+            def seen(now: datetime = now) -> Any:
+                return cursor("changed", start=START, lag=HOUR, clock=lambda: now)
+
+            warehouse.run(api.source(seen, "since", "until", append=True))
+            assert loaded(warehouse) == rows
+
+    ends = []
+
+    @dlt.resource
+    def bounds() -> Iterator[Any]:
+        of = partitions("changed", start=START, lag=HOUR, clock=lambda: began, kind=Times())
+        ends.append(of.of("a").until)
+        yield {"id": 1}
+
+    warehouse.run(bounds)
+    assert ends == ["2024-05-01T11:00:00Z"]
 
 
 def test_the_range_ends_now(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from typing import Any, Unpack
 
 import dlt
 
-from blocks.cursors import Cursor, Missing
+from blocks.cursors import Cursor
 from blocks.errors import ConfigError, Incomplete
 from blocks.intervals import Intervals, unread
 from blocks.kinds import Kind, kind_for
 from blocks.partitions import Options, Partitions
 
-__all__ = ["cursor", "intervals", "partitions", "raise_on_gaps"]
+__all__ = ["Parents", "cursor", "intervals", "partitions", "raise_on_gaps"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,35 +25,37 @@ def cursor(
     *,
     start: Any,
     end: Any = None,
-    kind: Kind | None = None,
-    lookback: timedelta | int | None = None,
     lag: timedelta | None = None,
-    missing: Missing = "keep",
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    **options: Unpack[Options],
 ) -> Cursor:
     """A `Cursor` in the state of the resource that is being extracted.
 
     dlt commits that state together with the rows of the run, or not at all. With the write
     disposition `replace` dlt drops the state at the start of each run. `column` is named as in the
-    table; the other arguments are those of `Cursor`.
+    table; `options` are those of `Cursor`: `kind`, `lookback` and `missing`.
 
     Over times the range ends now, in whole seconds, less `lag`: as long as rows may need to appear
-    after the time that they bear. With `Dates` it ends where the last complete day does.
+    after the time that they bear. With `Dates` it ends where the last complete day does. Now is
+    what `clock` says, asked once: ours, unless an API tells its own, or a test sets one.
 
     `end` is for backfills: the range is [start, end), and the state is neither asked nor changed,
-    so that the runs of every day go on where they were. `lookback` and `lag` then mean nothing.
+    so that the runs of every day go on where they were. `lookback`, `lag` and `clock` then mean
+    nothing.
     """
-    kind = kind_for(start) if kind is None else kind
+    options["kind"] = kind = options.get("kind") or kind_for(start)
     if end is not None:
-        return Cursor(column, start=start, state={}, until=end, kind=kind, missing=missing)
-    return Cursor(
-        column,
-        start=start,
-        state=dlt.current.resource_state(),
-        until=_until(kind, lag),
-        kind=kind,
-        lookback=lookback,
-        missing=missing,
-    )
+        options.pop("lookback", None)
+        return Cursor(column, start=start, state={}, until=end, **options)
+    state = dlt.current.resource_state()
+    return Cursor(column, start=start, state=state, until=_until(kind, lag, clock), **options)
+
+
+class Parents(Options, total=False):
+    """What cursors of parents have beside: as `blocks.partitions.Partitions` takes it."""
+
+    key: str | None
+    most: int
 
 
 def partitions(
@@ -61,24 +63,24 @@ def partitions(
     *,
     start: Any,
     end: Any = None,
-    key: str | None = None,
     lag: timedelta | None = None,
-    most: int = 10_000,
-    **options: Unpack[Options],
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    **options: Unpack[Parents],
 ) -> Partitions:
     """`Partitions` in the state of the resource that is being extracted: a cursor for each parent.
 
-    The range ends as that of `cursor` does, and with `end`, for backfills, the state is left alone.
+    The range ends as that of `cursor` does, for all of them at once, and with `end`, for backfills,
+    the state is left alone. `options` are those of `cursor`, and `key` and `most`.
     """
     state: MutableMapping[str, Any] = dlt.current.resource_state() if end is None else {}
     kind = options.get("kind") or kind_for(start)
-    until = _until(kind, lag) if end is None else end
-    return Partitions(column, start=start, state=state, until=until, key=key, most=most, **options)
+    until = _until(kind, lag, clock) if end is None else end
+    return Partitions(column, start=start, state=state, until=until, **options)
 
 
-def _until(kind: Kind, lag: timedelta | None) -> datetime | None:
+def _until(kind: Kind, lag: timedelta | None, clock: Callable[[], datetime]) -> datetime | None:
     if isinstance(kind.step, timedelta):
-        return datetime.now(UTC).replace(microsecond=0) - (lag or timedelta())
+        return clock().replace(microsecond=0) - (lag or timedelta())
     if lag is not None:
         raise ConfigError(f"lag: expected a cursor over times, got one over {kind}")
     return None
@@ -97,9 +99,10 @@ def intervals(
     """`Intervals` in the state of the resource that is being extracted, committed with its rows.
 
     Over times the range ends now, in whole seconds, less `lag`: as long as rows may need to appear
-    after the time that they bear. With `Dates` it ends where the last complete day does. With an
-    `end` it ends there, and what earlier runs have done of it is left out as well. With the write
-    disposition `replace` dlt drops the state at the start of each run: all is read again.
+    after the time that they bear. With `Dates` it ends where the last complete day does. Now is
+    what `clock` says, as for `cursor`. With an `end` it ends there, and what earlier runs have done
+    of it is left out as well. With the write disposition `replace` dlt drops the state at the start
+    of each run: all is read again.
 
     Windows that fail do not stop a run; `raise_on_gaps` tells of them when it is over.
     """

@@ -27,6 +27,8 @@ from tests.warehouse import Warehouse
 __all__ = ["Result", "hush", "play", "simulate"]
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+# More parents than have marks of their own, so that some that share one are behind others.
+CROWD = 12
 FAULTS: tuple[Any, ...] = (
     500,
     503,
@@ -105,15 +107,17 @@ class _Play:
             self.ways += ["update", "update"]
         if plan.deletes != "none":
             self.ways.append("flag" if plan.deletes == "flag" else "delete")
-        if plan.source == "children":
+        if plan.source in {"children", "crowd"}:
             self.ways += ["found", "suspend"]
-            for _ in range(4):
+            for _ in range(CROWD if plan.source == "crowd" else 4):
                 self.world.found(self.random)
         self.world.begin(self.random, 12)
 
     def step(self, *, last: bool) -> None:
         """What happens between two runs, a run, and a look at the tables."""
         random, world, result = self.random, self.world, self.result
+        if self.plan.source == "crowd" and not last:
+            self._crowd()
         for _ in range(random.randint(0, 5)):
             world.happen(random, *self.ways)
             waits = [timedelta(), 2 * MINUTE, 7 * MINUTE, HOUR, HOUR, 3 * HOUR]
@@ -152,6 +156,15 @@ class _Play:
             result.broken = failed
         if not failed:  # a load that was killed may be there in part
             self._compare(there, clock, quiet=quiet, last=last)
+
+    def _crowd(self) -> None:
+        """Some parents answer nothing while rows of theirs come, as of others: so marks drift."""
+        random, world = self.random, self.world
+        with world.lock:
+            world.suspend(random)
+            for parent in random.sample(world.parents, len(world.parents) // 2):
+                world.insert(random, 1, parent)
+                world.pass_by(random.random() * HOUR)
 
     def _skew(self) -> timedelta:
         random = self.random

@@ -26,7 +26,7 @@ import httpx
 from blocks.client import client
 from blocks.cursors import Cursor
 from blocks.deletes import Keys, flag, tombstones, vanished
-from blocks.dlt import intervals, known, load
+from blocks.dlt import cursor, intervals, known, load, partitions
 from blocks.errors import Overflow
 from blocks.fanout import fan_out, parents
 from blocks.fetch import pages
@@ -34,7 +34,6 @@ from blocks.intervals import Interval
 from blocks.kinds import Dates, Epoch, Kind, Pattern, Times
 from blocks.network import prefetch
 from blocks.paginators import NextToken
-from blocks.partitions import Partitions
 from blocks.places import whole
 from blocks.recovery import recover
 from blocks.requests import path
@@ -48,10 +47,10 @@ from tests.warehouse import Warehouse
 
 __all__ = ["SOURCES", "Killer", "Order", "Plan", "run"]
 
-Name: TypeAlias = Literal["merge", "append", "windows", "children"]
+Name: TypeAlias = Literal["merge", "append", "windows", "children", "crowd"]
 T = TypeVar("T")
 
-SOURCES: tuple[Name, ...] = ("merge", "append", "windows", "children")
+SOURCES: tuple[Name, ...] = ("merge", "append", "windows", "children", "crowd")
 
 KINDS: dict[str, Kind] = {
     "seconds": Times(timedelta(seconds=1)),
@@ -90,7 +89,7 @@ class Plan:
     def draw(cls, source: Name, seed: int) -> Self:
         """The plan of a seed."""
         random = Random(f"{source} {seed}")
-        append = source == "append" or (source != "merge" and random.random() < 0.5)
+        append = source == "append" or (source not in {"merge", "crowd"} and random.random() < 0.5)
         writing = random.choice([*WRITINGS])
         bounds = [random.choice(["since", "after"])]
         # Where the API has no upper bound, `within` is all there is.
@@ -102,7 +101,8 @@ class Plan:
         finer = writing != "days"
         deletes: list[Any] = ["none"]
         if not append:
-            deletes = {"merge": ["flag", "tombstones", "vanished"], "children": ["flag"]}.get(
+            of_children = {"children": ["flag"], "crowd": ["flag"]}
+            deletes = {"merge": ["flag", "tombstones", "vanished"], **of_children}.get(
                 source, deletes
             )
         return cls(
@@ -118,7 +118,7 @@ class Plan:
             random.choice([2, 3, 5]),
             random.choice([timedelta(hours=2), timedelta(hours=6), "day"] if finer else ["day"]),
             # Where rows are appended no parent may share a mark before all are complete.
-            10_000 if append else random.choice([2, 3, 10_000]),
+            10_000 if append else random.choice([4, 5, 6] if source == "crowd" else [2, 3, 10_000]),
         )
 
     def world(self) -> World:
@@ -183,24 +183,23 @@ class _Source:
         first = self.api.build_request("GET", place, params=query)
         return pages(self.api, first, following)
 
-    def _cursor(self) -> Cursor:
-        # As `blocks.dlt.cursor` makes it, but for the clock.
+    def _bounds(self) -> Any:
+        """What cursors of all sources have in common."""
         plan, append = self.plan, self.plan.append
-        return Cursor(
-            "changed",
-            start=START,
-            state=dlt.current.resource_state(),
-            until=self.clock - plan.slack if append else self.clock,
-            kind=plan.kind,
-            lookback=None if append else plan.slack,
-        )
+        return {
+            "start": START,
+            "lag": plan.slack if append else None,
+            "clock": lambda: self.clock,
+            "kind": plan.kind,
+            "lookback": None if append else plan.slack,
+        }
 
     def _merge(self) -> Any:
         columns: Any = _flagged() if self.plan.deletes == "flag" else flag()
 
         @dlt.resource(name="rows", primary_key="id", write_disposition="merge", columns=columns)
         def rows() -> Iterator[Any]:
-            seen = self._cursor()
+            seen = cursor("changed", **self._bounds())
             found = self._count(prefetch(self._listing("/rows", seen)))
             yield from load(found, seen, path="rows", rows=4)
             if self.plan.deletes == "tombstones":
@@ -218,7 +217,7 @@ class _Source:
     def _append(self) -> Any:
         @dlt.resource(name="rows", write_disposition="append")
         def rows() -> Iterator[Any]:
-            seen = self._cursor()
+            seen = cursor("changed", **self._bounds())
             found = self._count(prefetch(self._listing("/rows", seen)))
             yield from load(found, seen, path="rows", rows=4, where=seen.within)
             seen.complete()
@@ -254,6 +253,9 @@ class _Source:
 
         return rows
 
+    def _crowd(self) -> Any:
+        return self._children()
+
     def _children(self) -> Any:
         plan = self.plan
 
@@ -268,16 +270,7 @@ class _Source:
 
         @dlt.transformer(data_from=all_parents, name="rows", **hints)
         def rows(table: Any) -> Iterator[Any]:
-            seen = Partitions(
-                "changed",
-                start=START,
-                state=dlt.current.resource_state(),
-                until=self.clock - plan.slack if plan.append else self.clock,
-                key="parent_id",
-                most=plan.most,
-                kind=plan.kind,
-                lookback=None if plan.append else plan.slack,
-            )
+            seen = partitions("changed", key="parent_id", most=plan.most, **self._bounds())
             cursors: dict[int, Cursor] = {}
 
             def fetch(parent: int) -> AsyncIterator[httpx.Response]:
