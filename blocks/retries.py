@@ -31,6 +31,9 @@ _NO_COMMON_TLS = {
     "WRONG_VERSION_NUMBER",
 }
 
+# Of a told wait, at most this share is added at random, and at most these seconds.
+_SPREAD, _WIDEST = 0.5, 60.0
+
 
 def reads(request: httpx.Request) -> bool:
     """Whether the request's method promises to change nothing (RFC 9110, section 9.2.1).
@@ -84,9 +87,13 @@ class Retry(httpx.AsyncBaseTransport):
 
     Tried again is what `classify` calls "retry" or "limited"; each time the reason is logged and
     published. An attempt includes the body, which is read and decoded here (see
-    `blocks.bodies.read`), so that one cut midway counts as failed. A told `Retry-After` is waited
-    for in full, and up to a quarter longer (at least a second), as a herd sent away together should
-    not come back together; so is a reset that a limit below read from the API's own headers.
+    `blocks.bodies.read`), so that one cut midway counts as failed.
+
+    A told `Retry-After` is waited for in full, and so is a reset that a limit below read from the
+    API's own headers; then up to half as long again, at random, as a herd sent away together should
+    not come back together: of twenty, first and last are then nearly always more than a quarter of
+    the wait apart. Never less than up to a second, which costs nothing, nor more than up to a
+    minute: that thins out any herd, while half of an hour would be half an hour lost.
 
     Waits of one request add up to at most `total` seconds: one told to wait longer than is left
     raises `RetryError` at once. When attempts are used up the last response is returned as it is,
@@ -173,7 +180,9 @@ class Retry(httpx.AsyncBaseTransport):
                 if told > left:
                     message = f"told to wait {told:.0f} s, more than the {left:.0f} s left of total"
                     raise RetryError(f"{message}={self._total}", outcome)
-                return min(left, told + self._chance() * max(1.0, told / 4))
+                # Within what is left, not cut off there: those cut off would come back together.
+                spread = min(left - told, _WIDEST, max(1.0, told * _SPREAD))
+                return told + self._chance() * spread
         wait = self._delay(attempt, self._chance())
         return wait if wait <= left else None
 

@@ -150,8 +150,8 @@ async def test_a_body_cut_midway_is_tried_again() -> None:
 
 @pytest.mark.anyio
 async def test_a_told_wait_is_kept_and_spread() -> None:
-    """Never early, and up to a quarter (at least a second) late, so that a herd disperses."""
-    for chance, expected in ((0.0, [40, 2, 0]), (0.8, [48, 2.8, 0.8])):
+    """Never early, and up to half (at least a second) late, so that a herd disperses."""
+    for chance, expected in ((0.0, [40, 2, 0]), (0.8, [56, 2.8, 0.8])):
         http, api = client(told("40"), told("1.5", 503), told("0", 403), FINE, chance=chance)
         async with http:
             await http.get(URL)
@@ -177,18 +177,28 @@ async def test_told_waits_add_up_to_total() -> None:
     """The second of two that fit alone is refused when they do not fit together."""
     http, api = client(told("200"), told("200"), FINE, chance=0.9)
     async with http:
-        with pytest.raises(RetryError, match="told to wait 200 s, more than the 55 s left"):
+        with pytest.raises(RetryError, match="told to wait 200 s, more than the 46 s left"):
             await http.get(URL)
-    assert api.waits == [245]
+    assert api.waits == [254]
 
 
 @pytest.mark.anyio
-async def test_spreading_stays_within_total() -> None:
-    """A wait that fits is waited for even where its spread would not fit."""
-    http, api = client(told("300"), FINE, chance=0.9)
+async def test_a_long_told_wait_costs_at_most_a_minute_more() -> None:
+    """Half an hour on top of an hour would help no server."""
+    http, api = client(told("3600"), FINE, chance=0.9, total=7200)
     async with http:
         await http.get(URL)
-    assert api.waits == [300]
+    assert api.waits == [3654]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("wait", "waited"), [("300", 300), ("280", 298), ("200", 254)])
+async def test_spreading_stays_within_total(wait: str, waited: float) -> None:
+    """A wait that fits is waited for, and spread over what is left of the total."""
+    http, api = client(told(wait), FINE, chance=0.9)
+    async with http:
+        await http.get(URL)
+    assert api.waits == [waited]
 
 
 @pytest.mark.anyio

@@ -105,8 +105,9 @@ def _storm(rng: Random) -> Case:
 
     def spread(api: Api) -> str:
         back = [moment for moment in api.arrivals if moment >= wait]
-        # Full use of a quarter of the wait by twenty at random is 90 % of it on average.
-        if max(back) - min(back) < 0.15 * wait:
+        # Half of the wait is made use of, or a minute, or what is left of 300 s of waiting: of
+        # that twenty at random take 90 % on average, and half nearly always.
+        if max(back) - min(back) < min(wait / 2, 60.0, 300.0 - wait) / 2:
             return f"all came back within {max(back) - min(back):.1f} s after {wait:.0f} s"
         return ""
 
