@@ -223,7 +223,8 @@ def _tested(tests: Sequence[str], seconds: int) -> int:
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         # Loaded before pytest could rewrite their asserts, which are not ours.
         early = "ignore::pytest.PytestAssertRewriteWarning"
-        late = [f"--timeout={seconds}", "--timeout-method=thread"]
+        # On the wall, where a machine with other work may be slow: an endless wait, not a loop.
+        late = [f"--timeout={6 * seconds}", "--timeout-method=thread"]
         return int(pytest.main([*tests, "-xq", "-W", early, "-p", "no:cacheprovider", *late]))
 
 
