@@ -117,6 +117,7 @@ class Case:
     errors: tuple[type[BaseException], ...] = ()
     interrupt: int = 0
     cursor: Callable[[dict[str, Any]], Cursor] | None = None
+    ask: Callable[[Cursor], Any] = lambda cursor: cursor.since
     tune: Callable[[httpx.AsyncClient], object] | None = None
     read: Callable[[Any], Awaitable[Any]] | None = None
     check: Callable[[Api], str] | None = None

@@ -19,8 +19,11 @@ __all__ = ["KINDS"]
 
 def next_links(rng: Random) -> Case:
     """Next pages that are this one, an earlier one, elsewhere, no page at all, or never end."""
-    how = rng.choice(["self", "back", "round", "odd", "foreign", "endless", "nothing", "deaf"])
+    ways = ["self", "back", "round", "odd", "foreign", "endless", "nothing", "deaf"]
+    how = rng.choice([*ways, "gone", "two", "torn"])
     styles = {
+        "two": ["link"],
+        "torn": ["link"],
         "foreign": ["link", "url"],
         "odd": ["url", "token", "post"],
         "endless": ["link", "url"],
@@ -48,6 +51,8 @@ def next_links(rng: Random) -> Case:
             return Reply((asked.say(),))
         if how in {"self", "back", "round"}:
             return _say(asked, *seen[{"self": -1, "back": -2, "round": 0}[how]])
+        if how in {"gone", "two", "torn"}:
+            return _spoil(how, asked)
         if how == "endless":
             return _say(asked, f"{asked.received.target}&again={asked.api.requests}", None)
         odd: dict[str, list[Any]] = {
@@ -69,6 +74,19 @@ def next_links(rng: Random) -> Case:
         at_most=most if how == "endless" else None,
         warm=False,
     )
+
+
+def _spoil(how: str, asked: Asked) -> Reply:
+    if how == "gone":  # a page that was there a moment ago
+        return Reply((asked.say(b"{}", asked.rng.choice(["404 Not Found", "410 Gone"])),))
+    link = '</items?cursor=o5>; rel="next"'
+    other = link.replace("o5", "o6")
+    torn = [link[1:], link.replace(">", ""), link[:-1], f"{link} x", f"<, {link}"]
+    said = [f"{link}, {other}"] if how == "two" else [asked.rng.choice(torn)]
+    if how == "two" and asked.rng.random() < 0.5:
+        said = [link, other]
+    asked.links = [("Link", value) for value in said]
+    return Reply((asked.say(),))
 
 
 def _elsewhere(url: str) -> list[str]:
@@ -112,6 +130,7 @@ def shifts(rng: Random) -> Case:
             "absent",
             "total",
             "text",
+            "untold",
         ]
     )
     styles = {
@@ -124,6 +143,7 @@ def shifts(rng: Random) -> Case:
         "absent": ["url", "token", "page", "pages", "offset", "keyset", "post"],
         "total": ["offset", "pages", "gather"],
         "text": ["offset", "pages", "gather"],
+        "untold": ["offset", "pages", "gather"],
     }[how]
     world = World(rng, styles)
     case = Case(rng, world, warm=False, merge=how in {"insert", "reorder"}, what=how)
@@ -152,6 +172,7 @@ def shifts(rng: Random) -> Case:
         "absent": _with,
         "total": lambda asked: _total(asked, len(world.records) + rng.choice([-5, -1, 1, 50])),
         "text": lambda asked: _total(asked, str(len(world.records))),
+        "untold": lambda asked: _total(asked, asked.rng.choice([None, -1, 1.5, "", "many", []])),
     }
     case.faults = {page: [faults[how]]}
     case.budget += 1

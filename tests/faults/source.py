@@ -56,7 +56,9 @@ def connect(
     return made
 
 
-def responses(case: Case, api: httpx.AsyncClient, since: str) -> AsyncIterator[httpx.Response]:
+def responses(
+    case: Case, api: httpx.AsyncClient, since: str | int
+) -> AsyncIterator[httpx.Response]:
     """All pages of what was updated at `since` or later."""
     world = case.world
     first = api.build_request(**world.request(since))
@@ -68,7 +70,7 @@ def responses(case: Case, api: httpx.AsyncClient, since: str) -> AsyncIterator[h
 async def read(case: Case, api: httpx.AsyncClient, state: dict[str, Any]) -> list[Row]:
     """All rows, in the running event loop; `state` moves with them."""
     take = _Taking(case, state)
-    stream: Any = responses(case, api, take.cursor.since)
+    stream: Any = responses(case, api, case.ask(take.cursor))
     async with aclosing(stream):
         async for page in stream:
             take(page)
@@ -78,7 +80,7 @@ async def read(case: Case, api: httpx.AsyncClient, state: dict[str, Any]) -> lis
 def read_ahead(case: Case, api: httpx.AsyncClient, state: dict[str, Any]) -> list[Row]:
     """All rows, fetched in the network thread; `state` moves with them."""
     take = _Taking(case, state)
-    for page in prefetch(responses(case, api, take.cursor.since)):
+    for page in prefetch(responses(case, api, case.ask(take.cursor))):
         take(page)
     return take.rows()
 

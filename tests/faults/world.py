@@ -86,6 +86,9 @@ class World:
         ties = rng.randint(1, 5)
         self.records = {key: record(rng, key, key // ties) for key in range(1, count + 1)}
         self.cap = 0  # more than 0: as many records on a page, whatever is asked for
+        # What is listed when it is asked for since when, and in which order.
+        self.wanted: Callable[[dict[str, Any], Any], bool] = _since
+        self.order: Callable[[dict[str, Any]], Any] = _by_time
 
     def __str__(self) -> str:
         return f"{len(self.records)} records by {self.style_name} in pages of {self.size}"
@@ -105,7 +108,7 @@ class World:
         """All records as they have to arrive."""
         return {key: row(each) for key, each in self.records.items()}
 
-    def request(self, since: str) -> dict[str, Any]:
+    def request(self, since: str | int) -> dict[str, Any]:
         """Arguments of the first request, for what was updated at `since` or later."""
         if self.style.method == "POST":
             return {"method": "POST", "url": "/items", "json": {"since": since, "n": self.size}}
@@ -116,10 +119,10 @@ class World:
         query: dict[str, Any] = dict(parse_qsl(request.target.partition("?")[2]))
         if request.method == "POST":
             query |= json.loads(request.body)
-        since, size = nanoseconds(query.get("since", START)), int(query.get("n", self.size))
+        since, size = query.get("since", START), int(query.get("n", self.size))
         size = min(size, self.cap or size)
-        listed = [one for one in self.records.values() if nanoseconds(one["updated_at"]) >= since]
-        listed.sort(key=lambda one: (nanoseconds(one["updated_at"]), one["id"]))
+        listed = [one for one in self.records.values() if self.wanted(one, since)]
+        listed.sort(key=self.order)
         if self.style_name == "keyset":
             listed.sort(key=lambda one: one["id"])
             after = int(query.get("after", 0))
@@ -148,6 +151,14 @@ class World:
         """The body of a page, as this API writes it."""
         said = envelope["data"] if self.style_name == "link" else envelope
         return json.dumps(said, ensure_ascii=False).encode()
+
+
+def _since(one: Mapping[str, Any], since: Any) -> bool:
+    return nanoseconds(one["updated_at"]) >= nanoseconds(since)
+
+
+def _by_time(one: Mapping[str, Any]) -> tuple[float, int]:
+    return nanoseconds(one["updated_at"]), one["id"]
 
 
 def nanoseconds(text: str | None) -> float:

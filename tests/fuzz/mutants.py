@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
 _COMPARED: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {
     ast.Lt: [ast.LtE, ast.GtE],
@@ -49,6 +50,12 @@ _COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
 }
 _CALLED = {"min": "max", "max": "min", "any": "all", "all": "any", "append": "remove"}
+# Loaded before the children are: what tests import, and none of ours.
+_LOADED = (
+    *("pytest", "hypothesis.strategies", "time_machine", "trustme"),
+    *("httpx", "anyio", "trio", "aiohttp", "yarl"),
+    *("msgspec", "orjson", "pyarrow.compute", "pyarrow.dataset", "duckdb"),
+)
 # For people: no test holds their words, so none need notice.
 _WORDS = {
     "__repr__",
@@ -225,7 +232,24 @@ def _tested(tests: Sequence[str], seconds: int) -> int:
         early = "ignore::pytest.PytestAssertRewriteWarning"
         # On the wall, where a machine with other work may be slow: an endless wait, not a loop.
         late = [f"--timeout={6 * seconds}", "--timeout-method=thread"]
-        return int(pytest.main([*tests, "-xq", "-W", early, "-p", "no:cacheprovider", *late]))
+        options = ["-xq", "-W", early, "-p", "no:cacheprovider", *late]
+        return int(pytest.main([*tests, *options], plugins=[_Quick()]))
+
+
+class _Quick:
+    """Plain tests first, and no search for the smallest example: a failure is all that counts."""
+
+    def pytest_configure(self) -> None:
+        """After the tests' own settings."""
+        from hypothesis import Phase, settings
+
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutants", settings(), phases=phases)
+        settings.load_profile("mutants")
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Those of many examples last."""
+        items.sort(key=lambda item: item.get_closest_marker("hypothesis") is not None)
 
 
 def main(arguments: Sequence[str] | None = None) -> float:
@@ -238,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> float:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="text of the mutants to run")
     given = parser.parse_args(arguments)
-    for name in ("pytest", "hypothesis", "httpx", "anyio", "trio", "aiohttp", "msgspec", "orjson"):
+    for name in _LOADED:
         importlib.import_module(name)
     if noticed(given.module, None, given.tests, given.seconds):
         raise SystemExit(f"expected {given.tests} to pass as things are")
