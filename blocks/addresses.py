@@ -42,5 +42,5 @@ def is_public(address: str) -> bool:
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
     if address in _TRANSLATED:
-        return IPv4Address(int(address) % 2**32)
+        return IPv4Address(address.packed[12:])
     return address.ipv4_mapped

@@ -84,7 +84,7 @@ _PARAMETER = re.compile(
 
 def _links(value: str) -> Iterator[Link]:
     at = 0
-    while at < len(value):
+    while True:
         found = _TARGET.match(value, at)
         if found is None:
             raise ValueError(f"expected <...> at character {at} of a Link header")

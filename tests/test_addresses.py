@@ -54,7 +54,7 @@ def test_public(address: str) -> None:
 )
 def test_not_public(address: str) -> None:
     """One's machine, network and cloud, groups, tunnels, and what is nobody's."""
-    assert not is_public(address)
+    assert is_public(address) is False
 
 
 @pytest.mark.parametrize("network", INNER)

@@ -97,6 +97,37 @@ async def test_requests_elsewhere_are_not_sent(url: str) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("url", ["https://login.example.org/token", "https://api.example.com/x"])
+async def test_a_request_for_a_token_goes_to_its_own_url_alone(url: str) -> None:
+    """Wherever that is; to another one, as a redirect would make it, not even at home."""
+    at_home = SameOrigin(
+        httpx.MockTransport(lambda _: httpx.Response(200)), "https://api.example.com"
+    )
+    request = httpx.Request("POST", url, extensions={"token_url": url})
+    assert (await at_home.handle_async_request(request)).status_code == 200
+    for other in ("https://evil.example.com/token", "https://api.example.com/items"):
+        request = httpx.Request("POST", other, extensions={"token_url": url})
+        with pytest.raises(ForeignOrigin):
+            await at_home.handle_async_request(request)
+
+
+@pytest.mark.anyio
+async def test_redirects_to_http_or_https_are_the_callers_to_follow() -> None:
+    """Whole URLs in any case: a response, with its request, whatever transport is below."""
+    found = iter(["https://api.example.com/x", "HTTP://api.example.com/x", "javascript:alert(1)"])
+
+    def away(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"Location": next(found)})
+
+    at_home = SameOrigin(httpx.MockTransport(away), "https://api.example.com")
+    request = httpx.Request("GET", "https://api.example.com/items")
+    for _ in range(2):
+        assert (await at_home.handle_async_request(request)).request is request
+    with pytest.raises(ForeignOrigin, match=r"GET api\.example\.com/items"):
+        await at_home.handle_async_request(request)
+
+
+@pytest.mark.anyio
 async def test_redirects_lead_nowhere_else() -> None:
     """Not followed by default; followed when asked, but only at home."""
     with (
@@ -362,6 +393,7 @@ async def test_httpx_logs_no_query(caplog: pytest.LogCaptureFixture) -> None:
     [
         ("api.example.com", "needs a scheme and a host"),
         ("/v1", "needs a scheme and a host"),
+        ("https:///v1", "needs a scheme and a host"),
         ("ftp://api.example.com", "needs a scheme and a host"),
         (f"https://me:{SECRET}@api.example.com", "credentials go into `auth`"),
         (f"https://api.example.com?key={SECRET}", "credentials go into `auth`"),

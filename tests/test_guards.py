@@ -164,7 +164,7 @@ def test_a_total_that_shrinks_is_an_error() -> None:
         return httpx.Response(200, json={"data": [1], "n": total, "more": True}, request=get(1))
 
     shrunk = Shrunk(Until(Offset(1, records="data"), TotalRows("n")))
-    for total in (10, 10, 12):
+    for total in (0, 10, 10, 12):
         shrunk.check(page(total))
     with pytest.raises(
         PagingError, match="a total of 12 as on the pages before, got 11: rows moved"

@@ -92,6 +92,11 @@ def test_malformed_headers_are_errors(value: str) -> None:
         parse(["</p>; rel=next", value])
 
 
+def test_a_link_without_a_relation_has_none() -> None:
+    """Nor one whose relation is empty."""
+    assert parse(['</a>, </b>; rel="", </c>; rel']) == [Link(f"/{name}", ()) for name in "abc"]
+
+
 def test_header_lines_are_one_list() -> None:
     """Links of several lines come in order; an open quote does not reach into the next line."""
     lines = ["</a>; rel=prev", "", "</b>; rel=next, </c>; rel=last; anchor='#x'"]

@@ -321,6 +321,14 @@ def test_replaced_keeps_bytes_that_are_no_text() -> None:
     assert replaced(b"", {}) == b""
 
 
+def test_replaced_keeps_what_is_named_or_all() -> None:
+    """Fields to be kept are found by their names, however those are quoted."""
+    form = b"limit=9&cursor=a&sort%5b%5d=x&q=y"
+    assert replaced(form, {"cursor": "b"}, ["limit", "sort[]"]) == b"limit=9&cursor=b&sort%5b%5d=x"
+    assert replaced(form, {"cursor": "b"}, []) == b"cursor=b"
+    assert replaced(form, {"cursor": "b"}) == form.replace(b"=a", b"=b")
+
+
 # --- paths ---
 
 
