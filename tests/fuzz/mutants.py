@@ -232,7 +232,10 @@ def _tested(tests: Sequence[str], seconds: int) -> int:
         early = "ignore::pytest.PytestAssertRewriteWarning"
         # On the wall, where a machine with other work may be slow: an endless wait, not a loop.
         late = [f"--timeout={6 * seconds}", "--timeout-method=thread"]
-        options = ["-xq", "-W", early, "-p", "no:cacheprovider", *late]
+        # Those that the tests need: looking for all takes as long as many a test.
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        named = ("no:cacheprovider", "anyio", "timeout", "hypothesispytest")
+        options = ["-xq", "-W", early, *(f"-p{name}" for name in named), *late]
         return int(pytest.main([*tests, *options], plugins=[_Quick()]))
 
 
