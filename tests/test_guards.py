@@ -95,6 +95,15 @@ async def test_method_url_body_and_changed_headers_make_a_request() -> None:
     assert await guard.before(put(first, Header("X-Cursor"), "c1"), page)
 
 
+@pytest.mark.anyio
+async def test_a_new_token_makes_no_new_request() -> None:
+    """The client has put the same into the page before."""
+    guard = Sent()
+    assert not await guard.before(httpx.Request("GET", URL, headers={"Authorization": "old"}), None)
+    renewed = httpx.Request("GET", URL, headers={"Authorization": "new"})
+    assert await guard.before(renewed, httpx.Response(200, request=renewed))
+
+
 def page(body: Any, number: int = 1) -> httpx.Response:
     """A page of a numbered listing."""
     return httpx.Response(200, json=body, request=get(number))

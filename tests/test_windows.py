@@ -304,6 +304,15 @@ def test_what_no_window_survives_is_raised_at_once(error: Exception, at_once: in
     assert api.busy == 0
 
 
+def test_of_several_such_errors_the_first_is_raised() -> None:
+    """The others may be what came of it."""
+    errors = {start: AuthError(f"no {start}", answered(401)) for start in (0, 10, 20)}
+    api = Api(lambda window: errors[window.start])
+    with pytest.raises(AuthError) as caught:
+        api.given_out(ids(0, 30, 10), at_once=3)
+    assert caught.value is errors[0]
+
+
 @pytest.mark.parametrize("broken", [True, False])
 def test_nobody_waits_for_what_nobody_will_take(broken: bool) -> None:
     """At an error, or when its taker leaves, windows under way are cancelled."""
