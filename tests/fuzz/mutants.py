@@ -97,7 +97,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901, PLR0912 - one ca
         yield turned
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CALLED:
         yield ast.Call(ast.Name(_CALLED[node.func.id], ast.Load()), node.args, node.keywords)
-    elif isinstance(node, ast.Return) and node.value is not None:
+    elif isinstance(node, ast.Return) and ast.unparse(node) not in {"return", "return None"}:
         yield ast.Return(ast.Constant(None))
     elif isinstance(node, ast.Break):
         yield ast.Continue()
