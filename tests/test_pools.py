@@ -42,6 +42,15 @@ async def passes(limit: Limit, callers: int) -> list[float]:
     return found
 
 
+def test_who_costs_more_than_a_burst_waits_for_all_of_it() -> None:
+    """From when it is asked for, or from the end of a pause: nothing is earned before."""
+    dear = Rate(1, burst=2, cost=lambda _: 5.0)
+    both, request = Limits(dear, Rate(100, burst=10)), httpx.Request("GET", URL)
+    assert both.reserve(10.0, request) == 13.0
+    both.pause(40.0)
+    assert both.reserve(14.0, request) == 43.0
+
+
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from([0.0, 0.1, 5.0]), st.sampled_from("abc"), st.floats(0, 40)),
