@@ -88,7 +88,8 @@ def test_records() -> None:
     assert records(response({"data": None}), OrNull("data")) == (0, b"[]")
     assert records(response({"total": 0}), OrAbsent("data")) == (0, b"[]")
     assert records(response({"data": [7]}), OrAbsent(["data"])) == (1, b"[7]")
-    for body in ({"data": None}, {"data": {}}, [], None):
+    bodies: tuple[Any, ...] = ({"data": None}, {"data": {}}, [], None)
+    for body in bodies:
         with pytest.raises(BodyError, match="expected an array of records at 'data', got"):
             records(response(body), OrAbsent("data"))
 
