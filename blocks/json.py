@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -41,29 +41,37 @@ Path: TypeAlias = str | Sequence[Step]
 
 @dataclass(frozen=True, slots=True)
 class OrAbsent:
-    """Records at `path`, of which there are none where an object lacks the last key of it.
+    """Records at `path`, of which there are none where its last key is left out.
 
-    Google, and others whose JSON is made of Protocol Buffers, leave out a list that is empty. But
-    so does the answer of a call that failed and says 200: where that may be, have a rule for it
-    (`blocks.rules`). Without this a page without its key is an error; one with null always is.
+    Google leaves out a list that is empty, as do others whose JSON is made of Protocol Buffers. But
+    so does an answer that says 200 and tells of a failure. So the object that lacks the key may
+    have none but those in `beside`: any other is an error, as is null, and as is a page without its
+    key wherever this is not said.
     """
 
     path: Path
+    beside: Collection[str]
 
     def __post_init__(self) -> None:
         if not (steps := keys(self.path)) or not isinstance(steps[-1], str):
             raise ValueError(f"path: expected one that ends in a key, got {self.path!r}")
+        if isinstance(self.beside, str):
+            raise ValueError(f"beside: expected keys, got {self.beside!r}")  # noqa: TRY004 - as above
 
     def missing(self, body: bytes) -> bool:
-        """Whether the object is there, and the key is not.
+        """Whether the object is there, and the key is left out.
 
-        >>> records = OrAbsent("data.rows")
-        >>> records.missing(b'{"data": {"total": 0}}'), records.missing(b'{"error": "oh"}')
+        >>> records = OrAbsent("data.rows", ["total"])
+        >>> records.missing(b'{"data": {"total": 0}}'), records.missing(b'{"data": {"error": 7}}')
         (True, False)
         """
         *above, _ = keys(self.path)
         holder = raw(body, above)
-        return raw(body, self.path) is None and (holder or b"").lstrip().startswith(b"{")
+        try:
+            found = msgspec.json.decode(holder or b"0", type=dict[str, msgspec.Raw])
+        except msgspec.ValidationError:
+            return False
+        return found.keys() <= {*self.beside}
 
 
 def peek(body: bytes, path: Path) -> Any:

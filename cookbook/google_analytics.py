@@ -43,6 +43,8 @@ from blocks.windows import windows
 
 DIMENSIONS = ["date", "sessionSource", "sessionMedium", "deviceCategory"]
 METRICS = ["sessions", "totalUsers", "engagementRate", "totalRevenue"]
+# Of no rows the list and their count are left out.
+ROWS = OrAbsent("rows", ["dimensionHeaders", "metricHeaders", "metadata", "kind"])
 SCOPE = "https://www.googleapis.com/auth/analytics.readonly"
 
 
@@ -92,7 +94,7 @@ def google_analytics(
 
 
 def following(page: httpx.Response) -> httpx.Request | None:
-    rows = records(page, OrAbsent("rows"))[0]
+    rows = records(page, ROWS)[0]
     end = sent(page.request, JsonBody("offset"), 0) + rows
     more = rows and end < whole(page, "rowCount")
     return put(page.request, JsonBody("offset"), end) if more else None

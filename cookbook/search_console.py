@@ -47,7 +47,7 @@ DIMENSIONS = ["date", "page", "query", "country", "device"]
 SCOPE = "https://www.googleapis.com/auth/webmasters.readonly"
 KEY = ["site", "search_type", "date"]
 # Left out where there are none: after the last.
-ROWS = OrAbsent("rows")
+ROWS = OrAbsent("rows", ["responseAggregationType", "metadata"])
 FOLLOWING = Offset(
     25_000, offset_param=JsonBody("startRow"), limit_param=JsonBody("rowLimit"), records=ROWS
 )

@@ -6,7 +6,6 @@ with is_deleted. Orders are never deleted, but canceled. Authenticates with an a
 (permissions ITEMS_READ, ORDERS_READ, MERCHANT_PROFILE_READ). Square publishes no rate, and answers
 429 with RATE_LIMITED to too many calls: 10 a second at most, half as many after each such answer.
 
-An answer without any rows has no list at all (`OrAbsent`).
 Change: the start of orders, the version, `base_url` for the sandbox (https://connect.squareupsandbox.com).
 
 https://developer.squareup.com/reference/square/catalog-api/search-catalog-objects
@@ -39,6 +38,8 @@ from blocks.places import JsonBody, values
 from blocks.retries import Retry
 
 MILLIS = Times(timedelta(milliseconds=1))
+# What an answer without any rows may have; it has no list at all.
+BESIDE = ["cursor", "latest_time"]
 
 
 @dlt.source
@@ -70,7 +71,7 @@ def square(
         updated = cursor("updated_at", start="2009-01-01T00:00:00Z", kind=MILLIS)
         body = {"begin_time": updated.after, "include_deleted_objects": True, "limit": 1000}
         found = prefetch(search("/v2/catalog/search", body))
-        yield from load(found, updated, path=OrAbsent("objects"))
+        yield from load(found, updated, path=OrAbsent("objects", BESIDE))
 
     @dlt.resource(primary_key="id", write_disposition="merge")
     def orders() -> Iterator[Any]:
@@ -87,6 +88,6 @@ def square(
         yield from load(places, path="locations", table="locations")
         found = fan_out(batches(values(places, "locations", "id"), 10), fetch, at_once=4)
         rows = (page for _, page in prefetch(found))
-        yield from load(rows, updated, path=OrAbsent("orders"))
+        yield from load(rows, updated, path=OrAbsent("orders", BESIDE))
 
     return catalog, orders

@@ -531,7 +531,7 @@ blocks.jobs
     ) -> AsyncGenerator[tuple[Job, httpx.Response], None]
 blocks.json
     class OrAbsent
-        __init__(path: Path)
+        __init__(path: Path, beside: Collection[str])
         missing(self, body: bytes) -> bool
     Path
     Step

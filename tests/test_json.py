@@ -32,7 +32,9 @@ documents = st.recursive(
 def test_only_a_key_can_be_left_out(path: Path) -> None:
     """Of a place in an array, or of all there is, nothing can be said."""
     with pytest.raises(ValueError, match="expected one that ends in a key"):
-        OrAbsent(path)
+        OrAbsent(path, [])
+    with pytest.raises(ValueError, match="beside: expected keys"):
+        OrAbsent("rows", "total")
 
 
 @st.composite

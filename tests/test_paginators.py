@@ -362,16 +362,16 @@ def test_null_is_an_empty_page_where_the_caller_says_so(paginator: Paginator) ->
 @pytest.mark.parametrize(
     "paginator",
     [
-        PageNumber(records=OrAbsent("items")),
-        Offset(9, records=OrAbsent("items")),
-        Keyset(OrAbsent("items"), "id", "after"),
+        PageNumber(records=OrAbsent("items", ["total"])),
+        Offset(9, records=OrAbsent("items", ["total"])),
+        Keyset(OrAbsent("items", ["total"]), "id", "after"),
     ],
 )
 def test_no_key_is_an_empty_page_where_the_caller_says_so(paginator: Paginator) -> None:
     """No key ends the pages; null is still an error."""
     assert paginator(page({"total": 0})) is None
     assert paginator(page({"items": [{"id": 1}]})) is not None
-    wrong: list[Any] = [{"items": None}, {"items": {}}, [], None]
+    wrong: list[Any] = [{"items": None}, {"items": {}}, {"total": 0, "error": 1}, [], None]
     for body in wrong:
         with pytest.raises(BodyError, match="expected an array of records at 'items', got"):
             paginator(page(body))

@@ -255,11 +255,12 @@ def _cached(
     load_id: str,
     table: str,
     path: tuple[Any, ...],
-    absent: bool,
+    beside: tuple[str, ...] | None,
 ) -> _Loader:
     # One loader for all calls of `load` in a run: shapes and plans are kept between pages.
     steps = [dict(step) if isinstance(step, frozenset) else step for step in path]
-    return _Loader(schema, resource, load_id, table, OrAbsent(steps) if absent else steps)
+    place = steps if beside is None else OrAbsent(steps, beside)
+    return _Loader(schema, resource, load_id, table, place)
 
 
 def _loader(table: str | None, path: Path | OrAbsent) -> _Loader:
@@ -271,7 +272,8 @@ def _loader(table: str | None, path: Path | OrAbsent) -> _Loader:
             " give load() the table for each of its calls"
         )
     load_id = Container()[LoadPackageStateInjectableContext].load_id
-    absent, given = isinstance(path, OrAbsent), path.path if isinstance(path, OrAbsent) else path
+    beside = (*path.beside,) if isinstance(path, OrAbsent) else None
+    given = path.path if isinstance(path, OrAbsent) else path
     steps = [frozenset(step.items()) if isinstance(step, Mapping) else step for step in keys(given)]
     schema = dlt.current.source_schema()
-    return _cached(schema, resource, load_id, name, tuple(steps), absent)
+    return _cached(schema, resource, load_id, name, tuple(steps), beside)
