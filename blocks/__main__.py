@@ -37,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.keep and (options.keep / "demo.duckdb").exists():
         parser.error(f"{options.keep} holds an earlier demo; name another directory")
 
-    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # Before dlt is imported.
+    # Before dlt is imported. It would warn of four columns that nobody fills in this API.
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     try:
         from blocks.demo.run import run  # loads dlt: not for --help
     except ModuleNotFoundError as error:  # pragma: no cover - without the extra
