@@ -222,9 +222,10 @@ def test_tokens_do_not_print(server: Server) -> None:
 def demo(*arguments: str, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
     """`python -m blocks demo` with these arguments, run to its end."""
     command = [sys.executable, "-m", "blocks", "demo", *arguments]
+    around = {name: value for name, value in os.environ.items() if name != "RUNTIME__LOG_LEVEL"}
     places = {"TMPDIR": str(directory)} if directory else {}
     return subprocess.run(
-        command, env=os.environ | places, capture_output=True, text=True, timeout=100, check=False
+        command, env=around | places, capture_output=True, text=True, timeout=100, check=False
     )
 
 
