@@ -147,6 +147,10 @@ MISFITS = {
     "an object among values": {"tags": [{"x": 1}]},
     "a value deep inside": {"labels": [{"in": ["1"]}]},
     "a value for null": {"gone": 0},
+    "a first null for a list": {"labels": None},
+    "a first null for an object": {"user": None},
+    "a first null deep inside": {"labels": [{"in": None}]},
+    "a first null among elements": {"labels": [None]},
 }
 
 
@@ -251,7 +255,12 @@ def test_new_keys_again_and_again() -> None:
     assert tries == sorted(tries)
 
 
-SPEC: tuple[Any, ...] = ([("t", 0)], [(0, -1, -1), (-1, 0, -1)], [(None, None, [], {"a": 0})], [1])
+SPEC: tuple[Any, ...] = (
+    [("t", 0)],
+    [(0, -1, -1, True), (-1, 0, -1, False)],
+    [(None, None, [], {"a": 0})],
+    [1],
+)
 
 
 @pytest.mark.parametrize(
@@ -260,10 +269,10 @@ SPEC: tuple[Any, ...] = ([("t", 0)], [(0, -1, -1), (-1, 0, -1)], [(None, None, [
         (0, [("x", 0)]),
         (0, [("t", 1)]),
         (0, [("t", -1)]),
-        (1, [(1, -1, -1), (-1, 0, -1)]),
-        (1, [(0, 1, -1), (-1, 0, -1)]),
-        (1, [(0, -1, 1), (-1, 0, -1)]),
-        (1, [(0, -1, -2), (-1, 0, -1)]),
+        (1, [(1, -1, -1, True), (-1, 0, -1, False)]),
+        (1, [(0, 1, -1, True), (-1, 0, -1, False)]),
+        (1, [(0, -1, 1, True), (-1, 0, -1, False)]),
+        (1, [(0, -1, -2, True), (-1, 0, -1, False)]),
         (2, [(None, None, [], {"a": 2})]),
         (2, [(None, None, [], {1: 0})]),
         (2, [(None, None, [], [])]),

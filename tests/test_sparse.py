@@ -90,7 +90,10 @@ def test_many_sparse_columns_go_in_several_calls() -> None:
 
 @pytest.mark.parametrize("path", ["", "payload"])
 def test_tables_of_sparse_objects(path: str) -> None:
-    """Objects with few of very many keys load as dlt loads them: types, variants, lists."""
+    """Objects with few of very many keys load as dlt loads them: types, variants, lists.
+
+    Two new columns of the same row may stand the other way round, where one was null before.
+    """
     time = "2024-01-02T00:00:00Z"
     values: list[Any] = ["x", 1, 2.5, True, None, time, {"in": 1}, [1, {"a": 2}]]
     rows = [
@@ -98,7 +101,8 @@ def test_tables_of_sparse_objects(path: str) -> None:
         for number in range(300)
     ]
     whole = [{"id": index, path: row} if path else row for index, row in enumerate(rows)]
-    compare([[whole[start : start + 50] for start in range(0, 300, 50)], [whole[:30]]])
+    runs = [[whole[start : start + 50] for start in range(0, 300, 50)], [whole[:30]]]
+    compare(runs, ordered=False)
 
 
 def test_what_is_sparse() -> None:

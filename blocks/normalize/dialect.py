@@ -8,6 +8,7 @@ range of versions is pinned in `pyproject.toml`.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +68,7 @@ class Dialect:
         self._settled: dict[str, dict[str, tuple[str, pa.DataType]]] = {}
         self._fields: dict[str, list[pa.Field]] = {}
         self._claimed: set[str] = set()
-        self.changes = 0  # how often there was something new: a key, a table, a column
+        self._changes = 0
         self.crowded = False
         self.clashing = False
         self._refused_tables: set[str] = set()
@@ -118,9 +119,18 @@ class Dialect:
 
     def claim(self, table: str) -> None:
         """Note that a place in the records fills `table`; two places make it `crowded`."""
-        self.changes += 1
+        self.note_new()
         self.crowded |= table in self._claimed
         self._claimed.add(table)
+
+    def note_new(self) -> None:
+        """Note that there is something new: a key, a table, a column."""
+        self._changes += 1
+
+    @property
+    def changes(self) -> int:
+        """A number that is another one whenever there was something new, nulls included."""
+        return self._changes + sum(map(len, self._rows.null_only_columns.values()))
 
     # Rules
 
@@ -210,8 +220,12 @@ class Dialect:
 
     def untyped(self, table: str) -> list[str]:
         """The columns of `table` that were null in this load and still have no type."""
-        found = self._rows.null_only_columns.get(table, ())
-        return sorted(name for name in found if self.known(table, name) is None)
+        return sorted(name for name in self.nulls(table) if self.known(table, name) is None)
+
+    def nulls(self, table: str) -> AbstractSet[str]:
+        """The columns of `table` that were null in this load before they had a type."""
+        found: AbstractSet[str] = self._rows.null_only_columns.get(table, frozenset())
+        return found
 
     def is_new(self, table: str) -> bool:
         """Whether no column of `table` has a type yet."""
@@ -276,7 +290,7 @@ class Dialect:
         self, table: str, parent: str | None, partial: TTableSchema, row: dict[str, Any]
     ) -> None:
         schema = self.schema
-        self.changes += 1
+        self.note_new()
         if self._before is None:
             self._before = self._columns()
         owner = table if table in schema.tables else parent or table

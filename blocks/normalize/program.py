@@ -1,12 +1,13 @@
 """Programs: the tree of tables, as the flat lists that a compiled builder is made of.
 
 Only of what is settled: a key without a column, a node or a table of its own takes nothing but
-null.
+null, and a null only where there was one before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -16,8 +17,8 @@ from blocks.normalize.tree import Node, Slot, Table
 
 __all__ = ["Program", "program"]
 
-Entry: TypeAlias = tuple[int, int, int]
-"""The numbers of a column, a node and a table, -1 for none."""
+Entry: TypeAlias = tuple[int, int, int, bool]
+"""The numbers of a column, a node and a table, -1 for none; whether a null is nothing new."""
 
 # The type of a column in C, by what it is called in dlt and in Arrow.
 _CODES = {
@@ -63,6 +64,7 @@ class Program:
         self.tables: list[int] = []
         self.owners: list[tuple[Table, int]] = []
         self._settled: list[Mapping[str, tuple[str, pa.DataType]]] = []
+        self._nulls: list[AbstractSet[str]] = []
         self._known: dict[tuple[int, str], int] = {}
         self._codes: dict[int, str | None] = {}  # by identity: Arrow types are slow to hash
 
@@ -82,6 +84,7 @@ class Program:
         self.tables.append(self._reserve())
         self.owners.append((table, above))
         self._settled.append(known)
+        self._nulls.append(dialect.nulls(table.name))
         layout = elements.layout if elements else None
         node = self._node(table.node, layout, number, depth)
         column = items = -1
@@ -90,11 +93,12 @@ class Program:
             below = table.lists.below[1]
             if below is not None:
                 items = self.add(below, elements.lists if elements else None, number, depth + 1)
-        self.entries[self.tables[number]] = column, node, items
+        null = column >= 0 or table.values.column in self._nulls[number]
+        self.entries[self.tables[number]] = column, node, items, null
         return number
 
     def _reserve(self) -> int:
-        self.entries.append((-1, -1, -1))
+        self.entries.append((-1, -1, -1, False))
         return len(self.entries) - 1
 
     def _column(self, slot: Slot, table: int) -> int:
@@ -132,7 +136,8 @@ class Program:
             if lists is not None:
                 elements = field.elements if field else None
                 items = self.add(lists, elements, table, depth + 1)
-            self.entries[entry] = column, below, items
+            null = column >= 0 or slot.column in self._nulls[table]
+            self.entries[entry] = column, below, items, null
             if type(key) is str:
                 keys[key] = entry
         if layout:

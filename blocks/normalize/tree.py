@@ -76,7 +76,7 @@ class Table:
                 " give the object whose keys are data the type json"
             )
         first = self.columns.setdefault(slot.column, slot)
-        self.dialect.changes += 1
+        self.dialect.note_new()
         if first.is_json != slot.is_json:
             # Two levels of nesting meet in one column, and the limit lies between them: as soon as
             # one makes it JSON, it is that for the other as well. So it goes row by row.

@@ -4,7 +4,8 @@
  * is made of four flat lists that refer to each other by number (-1: none):
  *
  *   tables   the entry for the rows of each; the first is the root
- *   entries  where a value goes: a scalar to a column, an object to a node, a list to a table
+ *   entries  where a value goes: a scalar to a column, an object to a node, a list to a table; and
+ *            whether a null is nothing new there
  *   nodes    the entry for each field of a struct, or for each key of a dict
  *   columns  the table each belongs to and the type of its values
  *

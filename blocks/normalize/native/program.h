@@ -12,6 +12,7 @@
 
 typedef struct {
     int column, node, table;
+    int null; /* whether a null is nothing new here */
 } Entry;
 
 typedef struct {
@@ -185,8 +186,8 @@ static int fill(Builder *self, PyObject *columns, PyObject *entries, PyObject *n
     }
     for (int each = 0; each < self->entry_count; each++) {
         Entry *entry = &self->entries[each];
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(entries, each), "iii", &entry->column, &entry->node,
-                              &entry->table)
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(entries, each), "iiip", &entry->column, &entry->node,
+                              &entry->table, &entry->null)
             || !within(entry->column, -1, self->column_count)
             || !within(entry->node, -1, self->node_count)
             || !within(entry->table, -1, self->table_count)) {

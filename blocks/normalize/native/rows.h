@@ -37,14 +37,12 @@ static int take_dict(Builder *self, const Node *node, Py_ssize_t row, PyObject *
         if (!PyUnicode_CheckExact(key)) {
             return 0;
         }
-        PyObject *entry = PyDict_GetItemWithError(node->keys, key);
-        if (entry == NULL) {
+        PyObject *number = PyDict_GetItemWithError(node->keys, key);
+        if (number == NULL) {
             return PyErr_Occurred() ? -1 : 0;
         }
-        if (found == Py_None) {
-            continue;
-        }
-        int done = take(self, (int)PyLong_AsLong(entry), row, found);
+        int entry = (int)PyLong_AsLong(number);
+        int done = found != Py_None ? take(self, entry, row, found) : self->entries[entry].null;
         if (done != 1) {
             return done;
         }
@@ -66,7 +64,9 @@ static int take_list(Builder *self, Table *table, Py_ssize_t row, PyObject *valu
         return -1;
     }
     for (Py_ssize_t each = 0; each < count; each++) {
-        int done = take(self, table->entry, table->rows, PyList_GET_ITEM(value, each));
+        PyObject *found = PyList_GET_ITEM(value, each);
+        int done = found != Py_None ? take(self, table->entry, table->rows, found)
+                                    : self->entries[table->entry].null;
         if (done != 1) {
             return done;
         }
@@ -93,6 +93,9 @@ static int take(Builder *self, int number, Py_ssize_t row, PyObject *value)
     }
     if (entry->table >= 0 && type == &PyList_Type) {
         return take_list(self, &self->tables[entry->table], row, value);
+    }
+    if (entry->table >= 0 && type == &PyTuple_Type && PyTuple_GET_SIZE(value) == 0) {
+        return 1; /* what stands for an absent list in a struct */
     }
     return entry->column >= 0 ? put(&self->columns[entry->column], row, value) : 0;
 }
