@@ -15,6 +15,7 @@ from trio.testing import MockClock
 from blocks.adaptive import Adaptive, Pace
 from blocks.errors import ConfigError
 from blocks.limits import Limited
+from blocks.outcomes import verdict
 from blocks.quotas import ShopifyBucket, XRateLimit
 from tests.test_turns import crowded
 
@@ -209,7 +210,19 @@ def test_repr_is_the_expression() -> None:
     assert repr(Pace(ShopifyBucket(), 9)) == "Pace(ShopifyBucket(leak=2.0), 9, per=1.0, burst=1)"
 
 
+@pytest.mark.anyio
+async def test_what_is_used_up_is_a_verdict() -> None:
+    """A refusal beside which nothing is left is a rate limit, whatever its status."""
+    pace = Pace(XRateLimit("seconds"), 10, clock=anyio.current_time)
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "60"}
+    api = httpx.MockTransport(lambda _: httpx.Response(403, headers=headers))
+    async with httpx.AsyncClient(transport=Limited(api, pace)) as client:
+        found = verdict(await client.get(URL))
+    assert (found.outcome, found.wait) == ("limited", 60.0)
+
+
 def test_recovery_takes_time() -> None:
-    """Said at construction."""
+    """However little, said at construction."""
+    assert repr(Adaptive(1, recovery=0.1)) == "Adaptive(1, per=1.0, burst=1, recovery=0.1)"
     with pytest.raises(ConfigError, match="recovery > 0 seconds, got 0"):
         Adaptive(1, recovery=0)

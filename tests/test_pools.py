@@ -169,6 +169,28 @@ def test_a_part_listed_twice_counts_once() -> None:
     assert limit.reserve(now=10.0) == pytest.approx(11.0)
 
 
+@pytest.mark.anyio
+async def test_statistics_are_of_the_busiest_and_the_slowest() -> None:
+    """The most calls that one of them had, others' included, and the rate that binds."""
+    clock = anyio.current_time
+    own, shared = Rate(7, clock=clock), Rate(3, clock=clock)
+    for limit in (Limits(own, shared), shared):
+        async with limit:
+            pass
+    assert (own.statistics().calls, shared.statistics().calls) == (1, 2)
+    for both in (Limits(own, shared), Limits(shared, own)):
+        assert (both.statistics().calls, both.statistics().rate) == (2, 3)
+
+
+def test_pools_among_limits_are_asked_for_each_request() -> None:
+    """One that depends on the request does so within others, too."""
+    shared = Rate(9)
+    limit = Limits(POOLS, shared)
+    assert limit.parts(request("GET", "/search/code")) == (CODE, shared)
+    assert limit.parts(request("GET", "/search/issues")) == (SEARCH, shared)
+    assert limit.parts() == (REST, shared)
+
+
 def test_limits_that_cannot_be_are_refused() -> None:
     """None at all, or on several clocks."""
     with pytest.raises(ConfigError, match="needs limits, got none"):

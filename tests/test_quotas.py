@@ -252,6 +252,14 @@ def test_shopify_cost() -> None:
     (quota,) = ShopifyCost()(shopify(cost), NOW)
     assert quota == Quota(66, limit=1000, restore=50, needed=166, name="points")
     assert quota.wait == 2.0
+    cost["throttleStatus"] = STATUS | {"currentlyAvailable": 10**15}  # of 15 digits, as texts are
+    assert [each.remaining for each in ShopifyCost()(shopify(cost), NOW)] == [1e15]
+
+
+def test_shopify_cost_that_is_not_read_yet() -> None:
+    """A limit reads the body on its way."""
+    cost = {"requestedQueryCost": 166, "actualQueryCost": None, "throttleStatus": STATUS}
+    (quota,) = ShopifyCost()(shopify(cost), NOW)
     unread = httpx.Response(200, stream=httpx.ByteStream(shopify(cost).content))
     assert list(ShopifyCost()(unread, NOW)) == [quota]
 
@@ -264,6 +272,7 @@ def test_shopify_cost() -> None:
         shopify({"throttleStatus": STATUS | {"restoreRate": "fast"}}),
         shopify({"throttleStatus": STATUS | {"currentlyAvailable": True}}),
         shopify({"throttleStatus": STATUS | {"currentlyAvailable": -1}}),
+        shopify({"throttleStatus": STATUS | {"currentlyAvailable": 10**15 + 1}}),
         httpx.Response(200, json=[]),
         httpx.Response(502, html="<h1>no</h1>"),
     ],

@@ -127,6 +127,17 @@ async def test_a_place_given_to_the_cancelled_goes_on() -> None:
         await limit.take()
 
 
+@pytest.mark.anyio
+async def test_who_was_not_served_has_nothing_to_give_back() -> None:
+    """Giving up in the line opens no place beside the one in use."""
+    limit = InFlight(1)
+    await limit.take()
+    for _ in range(2):
+        with anyio.move_on_after(0.01) as scope:
+            await limit.take()
+        assert scope.cancelled_caught
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_loop_that_ended_is_passed_over() -> None:
     """Who waited in a loop that is closed by now cannot be woken: the next one is, and only one."""
@@ -180,6 +191,20 @@ class TestLongWaits:
             ("all in use", 25),
         ]
         assert limit.statistics().waited == pytest.approx(50)
+
+    @pytest.mark.anyio
+    async def test_the_next_long_wait_is_said_again(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Each time that all are in use for long, not the first time only."""
+        caplog.set_level("INFO", "blocks")
+        limit = InFlight(1, clock=anyio.current_time)
+        for _ in range(2):
+            until = anyio.Event()
+            async with anyio.create_task_group() as group:
+                for _ in range(2):
+                    group.start_soon(hold, limit, anyio.Event(), until)
+                await anyio.sleep(25)
+                until.set()
+        assert [message.split()[0] for message in caplog.messages] == ["waiting", "waited"] * 2
 
     @pytest.mark.anyio
     async def test_a_pause_holds_it(self) -> None:
