@@ -33,6 +33,7 @@ _HARMLESS = 32 * 2**20
 # fro cost more than the inflating does. What a call may make bounds what is held of a bomb.
 _STEP = 8 * 2**20
 _Damaged = cast("type[Exception]", zlib_ng.error)  # its stub has an instance there
+_TOLD = "blocks.bodies"  # in the extensions of a request whose events are published already
 # Whole at the end of any line, so that only something outside of them tells whether more was sent.
 _LINES = re.compile(r"ndjson|json-?lines|jsonl|json-seq|csv|tab-separated", re.IGNORECASE)
 
@@ -43,7 +44,7 @@ class Whole(httpx.AsyncBaseTransport):
     `timeout` bounds a request in seconds, from its start to the last byte of the body, which
     httpx's own timeouts, each for one read, do not: a server that sends a byte now and then would
     hold it for ever. Exceeded, it raises `httpx.ReadTimeout`. `largest` is as for `read`. Requests,
-    answers and failures are published (`blocks.events`).
+    answers and failures are published (`blocks.events`), by the outermost where one is in another.
 
     >>> api = httpx.AsyncClient(transport=Whole(httpx.AsyncHTTPTransport(), timeout=300))
     """
@@ -53,9 +54,9 @@ class Whole(httpx.AsyncBaseTransport):
         transport: httpx.AsyncBaseTransport,
         *,
         timeout: float | None = None,
-        largest: int = LARGEST,
+        largest: int | None = None,
     ) -> None:
-        if largest < 1 or (timeout is not None and not timeout > 0):
+        if (largest is not None and largest < 1) or (timeout is not None and not timeout > 0):
             got = f"largest={largest!r}, timeout={timeout!r}"
             raise ConfigError(f"expected positive numbers, got {got}")
         self._transport = transport
@@ -67,16 +68,19 @@ class Whole(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The complete response."""
-        if not events.heard():
+        if not events.heard() or _TOLD in request.extensions:
             return await self._exchange(request)
         place, began = where(request), time.monotonic()
         events.publish(events.Sent(place))
+        request.extensions[_TOLD] = True
         try:
             response = await self._exchange(request)
         except Exception as error:
             seconds = time.monotonic() - began
             events.publish(events.Failed(place, type(error).__name__, seconds))
             raise
+        finally:
+            request.extensions.pop(_TOLD, None)
         size, seconds = len(content(response)), time.monotonic() - began
         events.publish(events.Answered(place, response.status_code, size, seconds))
         return response
@@ -95,7 +99,7 @@ class Whole(httpx.AsyncBaseTransport):
         raise httpx.ReadTimeout(message, request=request)
 
 
-async def read(response: httpx.Response, largest: int = LARGEST) -> None:
+async def read(response: httpx.Response, largest: int | None = None) -> None:
     """Read and decode the body in place, so that whoever reads `response` next has it whole.
 
     Headers then describe the decoded body, as after any recipient that decodes (RFC 9110, 8.4): no
@@ -103,8 +107,9 @@ async def read(response: httpx.Response, largest: int = LARGEST) -> None:
     says raises `httpx.DecodingError`, worth another attempt, and JSON cut where only the end of the
     connection ends it `httpx.RemoteProtocolError`, likewise. Lines (NDJSON, CSV) ended by nothing
     else raise `BodyError`, as whole ones and cut ones look the same. So does a body of more than
-    `largest` bytes (on the wire or decoded), one that inflates beyond reason, and a coding other
-    than a single gzip or deflate. `response.request` must be set.
+    `largest` bytes, on the wire or decoded, and a coding other than a single gzip or deflate.
+    Unless given, it is 256 MiB, and 32 MiB where that is more than 100 times what was sent.
+    `response.request` must be set.
 
     >>> import zlib
     >>> response = httpx.Response(200, stream=httpx.ByteStream(zlib.compress(b"[1]")),
@@ -147,8 +152,9 @@ def content(response: httpx.Response) -> bytes:
     return response.content
 
 
-async def _collect(response: httpx.Response, largest: int) -> bytes:
+async def _collect(response: httpx.Response, largest: int | None) -> bytes:
     stream = cast("httpx.AsyncByteStream", response.stream)
+    largest = LARGEST if largest is None else largest
     chunks = []
     left = largest
     try:
@@ -167,7 +173,9 @@ async def _collect(response: httpx.Response, largest: int) -> bytes:
     return b"".join(chunks)
 
 
-def _decode(body: bytes, codings: list[str], largest: int, response: httpx.Response) -> bytes:
+def _decode(
+    body: bytes, codings: list[str], largest: int | None, response: httpx.Response
+) -> bytes:
     coding = codings[0].lower() if len(codings) == 1 else ""
     if coding in {"gzip", "x-gzip"}:
         window = 31
@@ -178,7 +186,8 @@ def _decode(body: bytes, codings: list[str], largest: int, response: httpx.Respo
     else:
         got = ", ".join(codings)
         raise BodyError(f"expected one coding, gzip or deflate, got {got!r}", response)
-    allowed = min(largest, max(_HARMLESS, _RATIO * len(body)))
+    usual = min(LARGEST, max(_HARMLESS, _RATIO * len(body)))
+    allowed = usual if largest is None else largest
     inflater = zlib_ng.decompressobj(window)
     parts = []
     size = 0

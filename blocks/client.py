@@ -49,7 +49,9 @@ def client(
     processes. For trio, pass `httpx.AsyncHTTPTransport()`.
 
     What bodies say is for rules: `transport=Judged(Connections(), Value("ok", False))` (see
-    `blocks.rules`) marks it so that limit, retry, auth and `pages` act on it.
+    `blocks.rules`) marks it so that limit, retry, auth and `pages` act on it. A body is at most 256
+    MiB, and 32 MiB where that is more than 100 times what was sent; another bound is set by
+    `transport=Whole(Connections(), largest=2**30)` (see `blocks.bodies`).
 
     Closing is optional: forgotten, its connections close when it is garbage-collected.
 

@@ -127,12 +127,12 @@ blocks.bodies
             transport: httpx.AsyncBaseTransport,
             *,
             timeout: float | None = None,
-            largest: int = 268435456,
+            largest: int | None = None,
         )
         async aclose(self) -> None
         async handle_async_request(self, request: httpx.Request) -> httpx.Response
     content(response: httpx.Response) -> bytes
-    async read(response: httpx.Response, largest: int = 268435456) -> None
+    async read(response: httpx.Response, largest: int | None = None) -> None
 blocks.calendars
     Every
     following(every: Every, zone: str) -> Callable[[Point], Point]

@@ -330,4 +330,4 @@ async def test_bounds_that_cannot_be_are_refused(options: dict[str, int]) -> Non
 async def test_repr_is_the_expression() -> None:
     """What is printed shows the settings."""
     transport = httpx.MockTransport(lambda _: httpx.Response(200))
-    assert repr(Whole(transport, timeout=5)).endswith(", timeout=5, largest=268435456)")
+    assert repr(Whole(transport, timeout=5)).endswith(", timeout=5, largest=None)")

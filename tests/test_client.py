@@ -213,6 +213,28 @@ async def test_a_dripping_server_does_not_hold_an_attempt() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("judged", [False, True])
+async def test_how_large_a_body_may_be_is_a_setting(judged: bool) -> None:
+    """One that inflates a thousandfold is refused, or read by who says so, and told of once."""
+    wire = gzip.compress(b"[" + b" " * (33 << 20) + b"]")
+    seen = list[events.Event]()
+    larger: httpx.AsyncBaseTransport = Whole(Connections(), largest=64 << 20)
+    if judged:
+        larger = Judged(larger, Value("ok", False))
+    zipped = answer(wire, headers=(*JSON, ("Content-Encoding", "gzip")))
+    with serving({"/": [zipped]}) as server:
+        async with client(server.url) as api:
+            with pytest.raises(BodyError, match="to hold at most 33554432 bytes, got more"):
+                await api.get("/")
+        async with client(server.url, transport=larger) as api:
+            stop = events.listen(seen.append)
+            sizes = [len((await api.get("/")).content) for _ in range(2)]
+            stop()
+    assert sizes == [(33 << 20) + 2] * 2
+    assert [type(event) for event in seen] == [events.Sent, events.Answered] * 2
+
+
+@pytest.mark.anyio
 async def test_a_limit_said_as_a_403_is_waited_for() -> None:
     """GitHub's primary limit: nothing left, a reset as an epoch, by the server's own clock."""
     date, there = "Tue, 02 Jun 2026 12:00:00 GMT", 1780401600
