@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Callable,
@@ -17,13 +16,13 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from itertools import islice
 from typing import TypeVar
 
 import httpx
 
 from blocks import events
+from blocks.closing import closing
 from blocks.errors import BlocksError, ConfigError, StatusError, where
 from blocks.outcomes import verdict
 
@@ -108,7 +107,7 @@ def halving(
             batch = todo.pop()
             place, answered = "", set[str]()
             try:
-                async with _closing(fetch(batch)) as pages:
+                async with closing(fetch(batch)) as pages:
                     async for page in pages:
                         place = where(page)
                         answered.update(map(str, found(page)) if found else ())
@@ -149,9 +148,3 @@ def _miss(ids: list[I], place: str, reason: str, lost: MutableMapping[I, str] | 
         events.publish(events.Skipped(place, reason))
         if lost is not None:
             lost[each] = reason
-
-
-def _closing(items: AsyncIterable[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]:
-    # In the task that began them: elsewhere, generators cannot leave their task groups.
-    each = aiter(items)
-    return aclosing(each) if isinstance(each, AsyncGenerator) else nullcontext(each)

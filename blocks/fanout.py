@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Callable,
     Collection,
     Iterable,
 )
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import anyio
@@ -24,6 +22,7 @@ import anyio.abc
 import httpx
 
 from blocks import events
+from blocks.closing import closing
 from blocks.errors import AuthError, BodyError, ConfigError, StatusError, where
 from blocks.outcomes import verdict
 
@@ -210,7 +209,7 @@ class _Spread(Generic[P, T]):
         if self._shared is not None:
             self.lines.put(self._shared)
         try:
-            async with _closing(_iterate(parents)) as each:
+            async with closing(_iterate(parents)) as each:
                 while True:
                     await self._turns.acquire()
                     if self._shared is None:
@@ -242,7 +241,7 @@ class _Spread(Generic[P, T]):
     async def _work(self, parent: P, line: _Line[tuple[P, T]]) -> None:
         begun = False
         try:
-            async with _closing(self._fetch(parent)) as pages:
+            async with closing(self._fetch(parent)) as pages:
                 async for page in pages:
                     begun = True
                     await line.room.acquire()
@@ -272,16 +271,9 @@ class _Spread(Generic[P, T]):
 
 async def _iterate(parents: Iterable[P] | AsyncIterable[P]) -> AsyncIterator[P]:
     if isinstance(parents, AsyncIterable):
-        async with _closing(parents) as each:
+        async with closing(parents) as each:
             async for parent in each:
                 yield parent
     else:
         for parent in parents:
             yield parent
-
-
-def _closing(items: AsyncIterable[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]:
-    # Left to the garbage collector, a generator would be closed in another task, where it cannot
-    # leave its task groups.
-    each = aiter(items)
-    return aclosing(each) if isinstance(each, AsyncGenerator) else nullcontext(each)

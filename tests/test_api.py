@@ -163,6 +163,8 @@ blocks.client
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> httpx.AsyncClient
+blocks.closing
+    closing(items: AsyncIterable[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]
 blocks.connections
     class Connections(AsyncBaseTransport)
         __init__(
