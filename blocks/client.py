@@ -37,8 +37,10 @@ def client(
     """An `httpx.AsyncClient` for one API: same origin only, limited, retried, bodies whole.
 
     Whatever request is sent, by whom ever, to another scheme, host or port than `base_url`'s raises
-    `ForeignOrigin` before a byte or a credential leaves; redirects are not followed. `limit` holds
-    for everybody it is given to. `retry` wraps a transport: `functools.partial(Retry, attempts=8)`,
+    `ForeignOrigin` before a byte or a credential leaves. Redirects are not followed; one to files
+    elsewhere is for a client without credentials, `blocks.downloads.storage`, and a new request to
+    its `Location` (httpx's `next_request` has the headers of the old one). `limit` holds for
+    everybody it is given to. `retry` wraps a transport: `functools.partial(Retry, attempts=8)`,
     or `lambda transport: transport` for none. `timeout` is in seconds, for each wait (a connection,
     the next bytes), and five times it for one attempt as a whole, body included, so that no server
     holds it by dripping. Environment variables (proxies, `.netrc`) are not heeded.

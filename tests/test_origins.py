@@ -13,6 +13,8 @@ import pytest
 
 from blocks.auth import Basic, Bearer, HeaderKey, QueryKey
 from blocks.client import client
+from blocks.connections import Connections
+from blocks.downloads import storage
 from blocks.errors import BlocksError, ForeignOrigin, PagingError, StatusError
 from blocks.fetch import gather, pages
 from blocks.paginators import LinkHeader, NextToken, NextUrl, PageNumber, Paginator
@@ -130,6 +132,27 @@ def test_no_redirect_takes_credentials_elsewhere(
         with pytest.raises(ForeignOrigin if follow else StatusError):
             asyncio.run(follow_all(api, NextUrl("next")))
         assert (saw_secret(own), other.connections) == (True, 0)
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_a_redirect_followed_by_hand_takes_nothing_along(credential: str) -> None:
+    """Another origin is asked only by who says so, with a client that has no credentials."""
+
+    async def main(own: Loopback) -> Any:
+        async with (
+            client(own.url, **CREDENTIALS[credential]()) as api,
+            storage(transport=Connections()) as files,
+        ):
+            answered = await api.get("/file")
+            with pytest.raises(ForeignOrigin):
+                await api.get(answered.headers["Location"])
+            return (await files.get(answered.headers["Location"])).json()
+
+    script: dict[str, list[bytes]] = {}
+    with serving({"/x": [answer(b"[1]")]}) as other, serving(script) as own:
+        script["/file"] = [answer(b"", "302 Found", [("Location", f"{other.url}/x?signature=1")])]
+        assert asyncio.run(main(own)) == [1]
+        assert (saw_secret(own), saw_secret(other), len(other.requests)) == (True, False, 1)
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
