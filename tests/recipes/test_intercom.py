@@ -8,7 +8,6 @@ from typing import Any
 
 import dlt
 import pytest
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 from blocks.events import Event, Retried, listen
 from blocks.testing import Answer, Server, serving
@@ -99,18 +98,12 @@ def test_the_reset_is_waited_for(pipeline: dlt.Pipeline, rows: Rows, server: Ser
         ("/conversations/c7", "at conversation_parts.conversation_parts, got nothing"),
     ],
 )
-def test_wrong_answers(
-    pipeline: dlt.Pipeline, rows: Rows, server: Server, path: str, message: str
-) -> None:
+def test_wrong_answers(fails: Callable[..., None], server: Server, path: str, message: str) -> None:
     """What is no page fails aloud, and loads nothing, of conversations neither."""
     server.fail(lambda _: Answer({"type": "error.list", "errors": []}), path=path)
-    with pytest.raises(PipelineStepFailed, match=message):
-        pipeline.run(source(server))
-    assert rows(pipeline, "conversations") == []
+    fails(source(server), message, "conversations")
 
 
-def test_wrong_token(pipeline: dlt.Pipeline, server: Server) -> None:
+def test_wrong_token(refused: Callable[..., None], server: Server) -> None:
     """It is refused once, and not tried again."""
-    with pytest.raises(PipelineStepFailed, match="refusal of the credentials"):
-        pipeline.run(source(server, "other"))
-    assert server.statuses == {401: 1}
+    refused(source(server, "other"), server)

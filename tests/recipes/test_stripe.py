@@ -126,13 +126,11 @@ def test_a_listing_cut_short(
     ids=["a key less", "no has_more", "an error", "an error with 200"],
 )
 def test_wrong_answers(
-    pipeline: dlt.Pipeline, rows: Rows, server: Server, answer: Answer, says: str
+    fails: Callable[..., None], server: Server, answer: Answer, says: str
 ) -> None:
     """What is no list of Stripe's fails the run, and nothing is loaded."""
     server.fail(lambda _: answer)
-    with pytest.raises(PipelineStepFailed, match=says):
-        pipeline.run(source(server))
-    assert rows(pipeline, "customers") == []
+    fails(source(server), says, "customers")
 
 
 def test_wrong_key(pipeline: dlt.Pipeline, server: Server) -> None:
