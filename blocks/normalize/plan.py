@@ -81,7 +81,8 @@ class Field:
         self.layout: Layout | None = None
         self.elements: Elements | None = None
         self.default: Any = None
-        if shape.kinds & OTHER or slot.is_json:
+        if shape.kinds & OTHER or (slot.is_json and shape.kinds & ~NULL):
+            # Not where all was null: the first value makes a column, and its row says where.
             self.type: Any = Any
             return
         self.layout = _layout(shape, slot.node) if shape.kinds & OBJECT else None
