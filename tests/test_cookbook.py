@@ -148,7 +148,7 @@ def test_every_recipe_stands_the_readers_test(recipe: str) -> None:
     assert "429" in text or name not in OTHERWISE
     assert "def test_wrong" in text
     if {"auth", "assertions", "grants", "oauth"} & words(recipe):
-        assert re.search(r"expire=|\.expire\b|credentials|invalid_client", text)
+        assert re.search(r"expire=|\.expire\b|credentials|invalid_client|\brefused\(", text)
 
 
 def anchor(heading: str) -> str:
