@@ -188,6 +188,13 @@ def test_a_number_of_another_unit() -> None:
         Epoch("s").points(pa.chunked_array([[1714557600, 1714557600000]]))
 
 
+@pytest.mark.parametrize("number", [-(10**17), -62_135_596_801])
+def test_a_number_before_all_years(number: int) -> None:
+    """So is one that lies before the year 1, however near to 1970 the others are."""
+    with pytest.raises(CursorError, match=f"number of s since 1970, got {number}"):
+        Epoch("s").points(pa.chunked_array([[number, 0]]))
+
+
 @pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
 def test_numbers_of_any_width(kind: pa.DataType) -> None:
     """However few bits they come in, they are what they say."""
