@@ -176,6 +176,8 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.normalize": {"blocks.errors", "blocks.json", "msgspec", "pyarrow"},
     # Asks dlt for the names and types it would give.
     "blocks.normalize.dialect": {"blocks.errors", "dlt", "pyarrow"},
+    "blocks.normalize.names": {"dlt"},
+    "blocks.normalize.undo": {"dlt"},
     "blocks.normalize.values": {"blocks.errors", "dlt", "pendulum"},
     # On top, the binding to dlt.
     "blocks.dlt": {
@@ -210,6 +212,8 @@ LIGHT = sorted(
     - {
         "blocks.normalize",
         "blocks.normalize.dialect",
+        "blocks.normalize.names",
+        "blocks.normalize.undo",
         "blocks.normalize.values",
         "blocks.dlt",
         "blocks.demo",

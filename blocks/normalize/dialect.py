@@ -17,16 +17,17 @@ import pyarrow as pa
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
 from dlt.common.libs.pyarrow import get_py_arrow_datatype
 from dlt.common.normalizers.json import helpers
-from dlt.common.normalizers.json.relational import DataItemNormalizer
 from dlt.common.normalizers.utils import DLT_ID_LENGTH_BYTES
 from dlt.common.schema import Schema
 from dlt.common.schema.exceptions import CannotCoerceColumnException, CannotCoerceNullException
-from dlt.common.schema.typing import C_DLT_ID, C_DLT_LOAD_ID, TColumnSchema, TTableSchema
+from dlt.common.schema.typing import TColumnSchema, TTableSchema
 from dlt.common.schema.utils import is_complete_column
 from dlt.common.time import get_context_timezone_name
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
 from blocks.errors import NormalizeError
+from blocks.normalize.names import Names
+from blocks.normalize.undo import Undo
 
 __all__ = ["Dialect"]
 
@@ -34,7 +35,7 @@ __all__ = ["Dialect"]
 _TYPING = ("data_type", "precision", "scale", "timezone", "x-nested-type")
 
 
-class Dialect:
+class Dialect(Names):
     """What a dlt schema says of names, types and rows; it learns new columns as they come.
 
     `schema` is changed in place, exactly as dlt's normalize step would change it.
@@ -46,7 +47,7 @@ class Dialect:
         load_id: str | None = None,
         capabilities: DestinationCapabilitiesContext | None = None,
     ) -> None:
-        self.schema = schema
+        super().__init__(schema)
         self.load_id = load_id
         self._capabilities = capabilities or DestinationCapabilitiesContext.generic_capabilities(
             "parquet"
@@ -64,7 +65,7 @@ class Dialect:
             schema._compile_settings()  # as before dlt's normalize step
         self._row_id_kinds: dict[str, str] = {}
         self._places: dict[tuple[Any, ...], tuple[str, pa.DataType]] = {}
-        self._before: dict[str, dict[str, TColumnSchema]] | None = None
+        self._undo = Undo(schema)
         self._settled: dict[str, dict[str, tuple[str, pa.DataType]]] = {}
         self._fields: dict[str, list[pa.Field]] = {}
         self._claimed: set[str] = set()
@@ -79,43 +80,7 @@ class Dialect:
         """The rules of a new schema."""
         return cls(Schema(name))
 
-    # Names
-
-    def column(self, key: str) -> str:
-        """The normalized name of an object's key."""
-        if not key or key.isspace():
-            return DataItemNormalizer.EMPTY_KEY_IDENTIFIER
-        return helpers.normalize_identifier(self.schema, self.schema.naming, key)
-
-    def table(self, key: str) -> str:
-        """The normalized name of a table, or of the part of its name that comes from `key`."""
-        if not key or key.isspace():
-            return DataItemNormalizer.EMPTY_KEY_IDENTIFIER
-        return helpers.normalize_table_identifier(self.schema, self.schema.naming, key)
-
-    def join(self, *names: str) -> str:
-        """The name of a column or table at a path of normalized names, shortened if need be."""
-        return self.schema.naming.shorten_fragments(*names)
-
-    @cached_property
-    def row_id(self) -> str:
-        """The column of a row's own id."""
-        return self.schema.naming.normalize_identifier(C_DLT_ID)
-
-    @cached_property
-    def parent_id(self) -> str:
-        """The column of the id of a nested row's parent."""
-        return self.schema.naming.normalize_identifier(DataItemNormalizer.C_DLT_PARENT_ID)
-
-    @cached_property
-    def list_index(self) -> str:
-        """The column of a nested row's place in its list."""
-        return self.schema.naming.normalize_identifier(DataItemNormalizer.C_DLT_LIST_IDX)
-
-    @cached_property
-    def load(self) -> str:
-        """The column of a root row's load."""
-        return self.schema.naming.normalize_identifier(C_DLT_LOAD_ID)
+    # News
 
     def claim(self, table: str) -> None:
         """Note that a place in the records fills `table`; two places make it `crowded`."""
@@ -291,8 +256,7 @@ class Dialect:
     ) -> None:
         schema = self.schema
         self.note_new()
-        if self._before is None:
-            self._before = self._columns()
+        self._undo.keep()
         owner = table if table in schema.tables else parent or table
         contract = schema.resolve_contract_settings_for_table(owner)
         allowed, filters = schema.apply_schema_contract(contract, partial, data_item=row)
@@ -306,29 +270,17 @@ class Dialect:
 
     def remember(self) -> None:
         """From here on keep what `forget` needs."""
-        self._before = None  # made when there is something to learn
+        self._undo.begin()
 
     def forget(self) -> bool:
         """Unlearn all since `remember`; return whether there was anything."""
-        if self._before is None or self._before == self._columns():
+        if not self._undo.go_back():
             return False
-        for name in list(self.schema.tables):
-            if name in self._before:
-                self.schema.tables[name]["columns"] = self._before[name]
-            else:
-                del self.schema.tables[name]
-        self._before = self._columns()
         self._refused_tables.clear()
         self._refused.clear()
         self._settled.clear()
         self._fields.clear()
         return True
-
-    def _columns(self) -> dict[str, dict[str, TColumnSchema]]:
-        return {
-            name: {column: dict(hints) for column, hints in table["columns"].items()}  # type: ignore[misc]
-            for name, table in self.schema.tables.items()
-        }
 
     def refuse_null(self, table: str, column: str) -> None:
         """Raise dlt's error for a null in a column that may have none."""
