@@ -149,6 +149,14 @@ def test_excluded_columns_that_others_are_made_of() -> None:
     assert "_dlt_id" not in got["items"][0]
 
 
+def test_rows_that_are_left_for_what_is_added() -> None:
+    """Rows of which only a value is left that their page brings for all of them are rows."""
+    filters = {"excludes": ["re:.*"], "includes": ["re:^issue$"]}
+    dialect = Dialect(schemas(table(filters=filters))())
+    [tables] = Normalizer("items", dialect=dialect).stream([(b'[{"a": 1}, {}]', {"issue": 7})])
+    assert tables["items"].to_pylist() == [{"issue": 7}, {"issue": 7}]
+
+
 def test_filters_given_after_the_schema_was_made() -> None:
     """Filters count that were set on the schema of a source, before it was ever stored."""
     schema = schemas()()

@@ -33,3 +33,11 @@ SHARED = [{"a": {"b": [1]}}, {"a__b": [1]}, {"a": {"b": [{"c": 2}]}}]
 def test_columns_that_two_levels_share(pages: Any, level: int) -> None:
     """A column that one row made JSON is JSON for the rows after it, at every level, in any run."""
     compare([pages, pages], schemas(with_level(level)))
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_order_of_columns_where_all_is_json(level: int) -> None:
+    """A row says in which order its new columns come, also where any value would be JSON."""
+    first = [{"p": None, "o": {"a": 1}, "b": 1}, {"l": None}]
+    later = [{"l": "x", "o": {}, "p": True}, {"b": 1}]
+    compare([[first, later, [{"l": []}]]], schemas(with_level(level)))

@@ -54,15 +54,16 @@ class Columns:
     """The columns of one table: values in row order with the kinds among them.
 
     `nulls` are the columns that had a null and may have no value at all, `hidden` those that
-    filters leave out, `rows` the rows as they came if they are plain values.
+    filters leave out; `dicts` are the objects that came as dicts, one for each row, with the nodes
+    that they stand at.
     """
 
-    __slots__ = ("count", "hidden", "lists", "nulls", "rows", "values")
+    __slots__ = ("count", "dicts", "hidden", "lists", "nulls", "values")
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.hidden: dict[str, tuple[Sequence[Any], int]] = {}
-        self.rows: Sequence[Any] | None = None
+        self.dicts: list[tuple[Node, Sequence[Any]]] = []
         self.nulls: set[str] = set()
         self.values: dict[str, tuple[Sequence[Any], int]] = {}
         self.lists: list[Lists] = []
@@ -93,7 +94,6 @@ def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
         if elements is None or elements.type is Any:
             rows, kinds = plain_values(rows)
             layout = inner = None
-            columns.rows = rows
         else:
             kinds, layout, inner = elements.kinds, elements.layout, elements.lists
         objects, lists, scalars = _split(rows, kinds, layout)
@@ -105,6 +105,7 @@ def gather(table: Table, rows: Rows, elements: Elements | None) -> Columns:
             columns.put(table.values.column, scalars, kinds & SCALAR)
         elif kinds & NULL:
             columns.nulls.add(table.values.column)
+    columns.dicts = [(node, found) for node, found, inner in below if inner is None]
     for node, objects_below, layout_below in below:
         _spread(node, objects_below, layout_below, columns)
     if table.clashes and any(layout is None for _, _, layout in below):
@@ -120,7 +121,7 @@ def _row_by_row(table: Table, rows: Rows, columns: Columns) -> Columns:
     Values of rows that are no objects are taken from `columns`.
     """
     out = Columns(columns.count)
-    out.nulls, out.rows = columns.nulls, columns.rows
+    out.nulls, out.dicts = columns.nulls, columns.dicts
     whole = rows.to_pylist() if isinstance(rows, pa.Table) else rows
     values: dict[str, list[Any]] = {
         name: [
@@ -181,6 +182,9 @@ def _spread(node: Node, rows: Sequence[Any], layout: Layout | None, columns: Col
                 continue
             kinds = kinds_of(values) if field.type is Any else field.kinds
             _put(field.slot, values, kinds, field.layout, field.elements, columns, below)
+        columns.dicts += [
+            (node_below, found) for node_below, found, inner in below if inner is None
+        ]
     # dlt keeps the objects of a row on a stack: the last one comes first.
     for node_below, rows_below, layout_below in reversed(below):
         _spread(node_below, rows_below, layout_below, columns)

@@ -37,11 +37,9 @@ def shown(table: Table, arrays: Mapping[str, pa.Array]) -> Mapping[str, pa.Array
 def left(table: Table, rows: Rows, added: Iterable[str]) -> list[bool] | None:
     """Which rows have any column that filters do not exclude; `None`: all of them.
 
-    `added` are the columns that all rows have besides their own.
+    For tables whose ids are all excluded; `added` are the columns that each row has besides.
     """
     dialect = table.dialect
-    if not dialect.excludes(table.name, dialect.row_id):
-        return None
     if not all(dialect.excludes(table.name, name) for name in added):
         return None
     excluded: dict[str, bool] = {}

@@ -56,8 +56,8 @@ def find(body: bytes) -> Flaw | None:
 def deepest(body: bytes) -> Flaw:
     """The first place in `body` where arrays and objects are nested deepest.
 
-    >>> str(deepest(b'[1, {"a": [[]]}]'))
-    '4 levels at byte 11, in [1].a[0]'
+    >>> str(deepest(b'[1, {"a": [ []]}]'))
+    '4 levels at byte 12, in [1].a[0]'
     """
     scan = _Scan(body)
     scan.run()

@@ -88,7 +88,7 @@ def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
             found[name] = next(there, (columns.count, None))
     # Each row has all ids, so that they begin with the first.
     found.update((name, (0, value)) for name, value in ids.items() if name not in known)
-    order = _in_order(table, columns, {name: index for name, (index, _) in found.items()})
+    order = _in_order(columns, {name: index for name, (index, _) in found.items()})
     first = {name: found[name][1] for name in order if not found[name][0]}
     later = {name: found[name][1] for name in order if found[name][0]}
     if parent is not None and dialect.is_new(table.name):
@@ -101,20 +101,17 @@ def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
         dialect.fit(table.name, parent, learned)
 
 
-def _in_order(table: Table, columns: Columns, begin: Mapping[str, int]) -> list[str]:
+def _in_order(columns: Columns, begin: Mapping[str, int]) -> list[str]:
     """New columns in the order in which dlt meets them, by the rows that they `begin` in."""
+    places = {name: place for place, name in enumerate(begin)}
     order = sorted(begin, key=lambda name: begin[name])
-    rows = columns.rows
-    if rows is None or len(order) < 2:
-        return order
-    places: dict[str, int] = {}
-    for index, names in groupby(order, key=lambda name: begin[name]):
-        if index < columns.count and isinstance(rows[index], dict):
-            here = {
-                slot.column: place for place, (slot, _) in enumerate(flat(table.node, rows[index]))
-            }
-            places.update((name, here.get(name, len(here))) for name in names)
-    return sorted(order, key=lambda name: (begin[name], places.get(name, 0)))
+    for index, group in groupby(order, key=lambda name: begin[name]):
+        names = set(group)
+        for node, dicts in columns.dicts if len(names) > 1 and index < columns.count else ():
+            met = dict.fromkeys(slot.column for slot, _ in flat(node, dicts[index]))
+            mine = [name for name in met if name in names]
+            places.update(zip(mine, sorted(places[name] for name in mine), strict=True))
+    return sorted(order, key=lambda name: (begin[name], places[name]))
 
 
 def _fit(
