@@ -24,7 +24,7 @@ class Hook(BuildHookInterface[Any]):
         command = build_ext(Distribution({"ext_modules": [extension]}))
         command.inplace = command.force = True
         with TemporaryDirectory() as folder:
-            command.build_temp = folder
+            command.build_temp = command.build_lib = folder
             command.ensure_finalized()
             made = Path(self.root, command.get_ext_filename(extension.name))
             made.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ __all__ = ["Builder"]
 _EAGER = 8
 """Programs made at once when something was learned; after these the wait doubles each time."""
 _LONGEST = 10
+"""How often it doubles."""
 
 
 class Builder:
