@@ -86,8 +86,10 @@ def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
             values = columns.values[name][0]
             there = ((index, value) for index, value in enumerate(values) if value is not None)
             found[name] = next(there, (columns.count, None))
-    # Each row has all ids, so that they begin with the first.
-    found.update((name, (0, value)) for name, value in ids.items() if name not in known)
+    # Each row has all ids, so that they begin with the first; one that is a key of it comes first.
+    new = [name for name in ids if name not in known]
+    met = _met(columns, 0) if new else set()
+    found.update((name, (0, ids[name])) for name in sorted(new, key=lambda name: name not in met))
     order = _in_order(columns, {name: index for name, (index, _) in found.items()})
     first = {name: found[name][1] for name in order if not found[name][0]}
     later = {name: found[name][1] for name in order if found[name][0]}
@@ -99,6 +101,11 @@ def _learn(table: Table, columns: Columns, ids: Mapping[str, Any]) -> None:
     learned = {**first, **later, **nulls}
     if learned and not dialect.refuses(table.name):
         dialect.fit(table.name, parent, learned)
+
+
+def _met(columns: Columns, index: int) -> set[str]:
+    """The columns that the objects of a row have keys for, as far as these came as dicts."""
+    return {slot.column for node, dicts in columns.dicts for slot, _ in flat(node, dicts[index])}
 
 
 def _in_order(columns: Columns, begin: Mapping[str, int]) -> list[str]:
