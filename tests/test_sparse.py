@@ -20,9 +20,13 @@ VALUES: Any = st.sampled_from([None, "a", "2024-01-02T00:00:00Z", 1, 2**70, 0.5,
 ROWS = st.lists(st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4), max_size=12)
 
 
-@given(rows=ROWS, repeats=st.integers(1, 5))
-def test_turning(rows: list[dict[str, Any]], repeats: int) -> None:
-    """Keys come as they are first met, with all their values in the order of the rows."""
+@given(rows=ROWS, repeats=st.integers(1, 5), texts=st.booleans())
+def test_turning(rows: list[dict[Any, Any]], repeats: int, texts: bool) -> None:
+    """Keys come as they are first met, with all their values in the order of the rows.
+
+    Keys that are no texts are turned in Python, as all are where nothing was compiled.
+    """
+    rows = [{key if texts else ord(key): value for key, value in row.items()} for row in rows]
     rows *= repeats
     expected = {
         key: [(index, row[key]) for index, row in enumerate(rows) if key in row]

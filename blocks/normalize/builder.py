@@ -98,7 +98,7 @@ class Builder:
         known = self._root.dialect.settled(self._root.name)
         arrays: dict[str, pa.Array] = {}
         for name, values in added.items():
-            if name not in known or self._root.has_records(name):
+            if name not in known or name in self._root.columns:
                 return None
             [made] = build([(values, kinds_of(values) & ~NULL)], *known[name])
             if made is None:

@@ -61,10 +61,6 @@ class Table:
             self.values if parent is None else Node(self, (), level - 1, level - 1).slot("list")
         )
 
-    def has_records(self, column: str) -> bool:
-        """Whether the records have a value for this column."""
-        return column in self.columns
-
     def claim(self, slot: Slot) -> None:
         """Note that values of `slot` go to its column; two slots for one make a clash.
 
