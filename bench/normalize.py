@@ -136,12 +136,12 @@ def decoders(name: str, pages: list[bytes], rows: list[list[Any]]) -> dict[str, 
     warm = Normalizer(name)
     for _ in range(2):
         exhaust(warm.stream(pages))
-    # The decoder that the normalizer would use once it has seen all keys, to measure what it adds;
-    # there is no public way to it. The second page makes it compile what the first one taught.
-    whole = Normalizer(name)
-    whole(orjson.dumps([row for page in rows for row in page]))
-    whole(pages[0])
-    bare = whole._reader._decode  # noqa: SLF001
+    # The decoder with the plan of a normalizer that has seen all keys, as without the module in C;
+    # there is no public way to it.
+    reader = Normalizer(name)._reader  # noqa: SLF001
+    reader.read(orjson.dumps([row for page in rows for row in page]))
+    reader.read(pages[0])
+    bare = reader._decode  # noqa: SLF001
     untyped = msgspec.json.Decoder().decode
 
     def typed() -> None:

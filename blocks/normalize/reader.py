@@ -38,7 +38,6 @@ class Reader:
         self.planned = planned
         self._absent = path if isinstance(path, OrAbsent) else None
         self.path = keys(path.path if isinstance(path, OrAbsent) else path)
-        self.pages = 0
         self._shape = Shape()
         self._plan: Elements | None = None
         self._decode: Callable[[bytes], Any] | None = None
@@ -46,15 +45,17 @@ class Reader:
         self._misfits = 0
         self._stale = False
 
-    def read(self, body: bytes) -> tuple[Elements | None, list[Any]]:
+    def read(self, body: bytes, *, planned: bool = True) -> tuple[Elements | None, list[Any]]:
         """The records of a page, with the plan they were decoded by (`None`: plain values).
 
+        Without `planned` no plan is tried, and none is made of what this page teaches.
         Raises `NormalizeError` if the body is not JSON, with the byte and the path of the value
         where it stops being so, or has no records at the path.
         """
-        self.pages += 1
         whole, body = body, body.removeprefix(b"\xef\xbb\xbf")
         try:
+            if not planned:
+                return None, self._plain(body)
             if self.table.dialect.clashing:
                 self.planned, self._decode = False, None  # structs have no order of keys
             if self._decode is None and self._shape.kinds and self.planned:
@@ -71,22 +72,25 @@ class Reader:
                     return self._plan, found if type(found) is list else [found]
                 except msgspec.ValidationError:
                     pass
-            if self._absent is not None and self._absent.missing(body):
-                return None, []
-            return None, self._explore(peek(body, self.path))
+            return None, self._explore(self._plain(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise NormalizeError(f"page {self.pages}: {_refusal(whole, error)}") from error
+            raise NormalizeError(_refusal(whole, error)) from error
 
-    def _explore(self, found: Any) -> list[Any]:
-        """Take records as plain values and widen the shape to fit them."""
+    def _plain(self, body: bytes) -> list[Any]:
+        """The records as plain values."""
+        if self._absent is not None and self._absent.missing(body):
+            return []
+        found = peek(body, self.path)
         if not isinstance(found, (list, dict)):
             kind = "nothing" if found is None else type(found).__name__
             place = ".".join(map(str, self.path)) or "the top of the document"
             raise NormalizeError(
-                f"page {self.pages}: expected an array of records or one object"
-                f" at {place}, got {kind}"
+                f"expected an array of records or one object at {place}, got {kind}"
             )
-        rows = found if isinstance(found, list) else [found]
+        return found if isinstance(found, list) else [found]
+
+    def _explore(self, rows: list[Any]) -> list[Any]:
+        """Widen the shape to fit these."""
         self._misfits += 1
         grown = self._shape.fit(rows)
         self._stale |= grown

@@ -28,11 +28,27 @@ static PyObject *copied(PyObject *allocate, const Bytes *bytes)
     return made;
 }
 
+/* The objects of a column, `None` for null, as a list that has them now. */
+static PyObject *taken(Column *column)
+{
+    PyObject *made = PyList_New(column->rows);
+    for (Py_ssize_t row = 0; made != NULL && row < column->rows; row++) {
+        int64_t word;
+        memcpy(&word, column->data.data + 8 * row, 8);
+        PyObject *value = (PyObject *)(intptr_t)word;
+        PyList_SET_ITEM(made, row, value ? value : Py_NewRef(Py_None));
+    }
+    if (made != NULL) {
+        column->data.size = 0;
+    }
+    return made;
+}
+
 static PyObject *column_buffers(Column *column, PyObject *allocate)
 {
     PyObject *bits = NULL, *ends = NULL, *data = NULL, *made = NULL;
     if (column->type == 'o') {
-        return Py_NewRef(column->objects);
+        return taken(column);
     }
     if (column->type == 'b') { /* a byte each until here, a bit each from here */
         Py_ssize_t rows = column->rows;
@@ -62,29 +78,26 @@ static PyObject *column_buffers(Column *column, PyObject *allocate)
     return made;
 }
 
-static int begin_anew(Builder *self)
+static void begin_anew(Builder *self)
 {
     for (int each = 0; each < self->column_count; each++) {
         Column *column = &self->columns[each];
+        drop_objects(column, 0);
         column->rows = column->nulls = 0;
         column->bits.size = column->data.size = 0;
         column->ends.size = column->type == 't' ? 4 : 0;
-        if (column->type == 'o') {
-            Py_XSETREF(column->objects, PyList_New(0));
-            if (column->objects == NULL) {
-                return 0;
-            }
-        }
     }
     for (int each = 0; each < self->table_count; each++) {
         self->tables[each].rows = self->tables[each].counts.size = 0;
     }
-    return 1;
 }
 
 static PyObject *builder_finish(PyObject *object, PyObject *allocate)
 {
     Builder *self = (Builder *)object;
+    if (!is_free(self)) {
+        return NULL;
+    }
     PyObject *columns = PyList_New(self->column_count);
     PyObject *tables = PyList_New(self->table_count);
     int good = columns != NULL && tables != NULL;
@@ -93,6 +106,8 @@ static PyObject *builder_finish(PyObject *object, PyObject *allocate)
         PyObject *made = NULL;
         if (add_nulls(column, self->tables[column->table].rows)) {
             made = column_buffers(column, allocate);
+        } else {
+            PyErr_NoMemory();
         }
         good = made != NULL;
         if (good) {
@@ -109,7 +124,7 @@ static PyObject *builder_finish(PyObject *object, PyObject *allocate)
         }
     }
     /* Also after an error: half of the columns would be worse than none. */
-    good = begin_anew(self) && good;
+    begin_anew(self);
     PyObject *both = good ? PyTuple_Pack(2, columns, tables) : NULL;
     Py_XDECREF(columns);
     Py_XDECREF(tables);

@@ -1,4 +1,4 @@
-/* Builders: rows, as structs or dicts, into the buffers of Arrow arrays.
+/* Builders: rows, as dicts or JSON, into the buffers of Arrow arrays.
  *
  * What `builder.py` would do in Python for each value, done for many rows in one call. A builder
  * is made of four flat lists that refer to each other by number (-1: none):
@@ -6,16 +6,17 @@
  *   tables   the entry for the rows of each; the first is the root
  *   entries  where a value goes: a scalar to a column, an object to a node, a list to a table; and
  *            whether a null is nothing new there
- *   nodes    the entry for each field of a struct, or for each key of a dict
+ *   nodes    the entry for each key of an object
  *   columns  the table each belongs to and the type of its values
  *
- * `append` takes all rows or none: a value that fits nowhere (another type, a key not known, an
- * integer beyond 64 bits) puts everything back as it was, and the caller takes the rows its own
- * way. No code of Python's runs inside of it: only exact types of Python are looked at.
+ * `append` and `read` take all rows or none: a value that fits nowhere (another type, a key not
+ * known, an integer beyond 64 bits) puts everything back as it was, and the caller takes the rows
+ * its own way. No code of Python's runs inside of them: only exact types of Python are looked at.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "bodies.h"
 #include "buffers.h"
 #include "rows.h"
 #include "turn.h"
@@ -27,6 +28,8 @@ static PyMethodDef functions[] = {
 
 static PyMethodDef methods[] = {
     {"append", builder_append, METH_O, "Take all `rows` and return True, or none."},
+    {"read", builder_read, METH_VARARGS,
+     "Take all records of a `body` of JSON below the keys of `path` and return True, or none."},
     {"finish", builder_finish, METH_O,
      "The buffers of all columns, and of all tables their rows and counts; begins anew."},
     {NULL, NULL, 0, NULL},

@@ -17,12 +17,11 @@ typedef struct {
     char type; /* t text, i int64, d double, b bool, s microseconds of UTC, o any object as it is */
     int table;
     Py_ssize_t rows, nulls;
-    Bytes bits, data, ends;
-    PyObject *objects;
+    Bytes bits, data, ends; /* the data of objects are references, NULL for null */
     Py_ssize_t rows_before, nulls_before, size_before;
 } Column;
 
-/* Growing. All return 0 when memory is short, with the error set. */
+/* Growing. All return 0 when memory is short; the error is not set, for Python may not be at hand. */
 
 static int reserve(Bytes *bytes, Py_ssize_t more)
 {
@@ -33,7 +32,6 @@ static int reserve(Bytes *bytes, Py_ssize_t more)
     room = room < 1024 ? 1024 : room;
     char *data = PyMem_RawRealloc(bytes->data, (size_t)room);
     if (data == NULL) {
-        PyErr_NoMemory();
         return 0;
     }
     bytes->data = data;
@@ -74,13 +72,7 @@ static int add_nulls(Column *column, Py_ssize_t rows)
     if (count <= 0) {
         return 1;
     }
-    if (column->type == 'o') {
-        for (Py_ssize_t each = 0; each < count; each++) {
-            if (PyList_Append(column->objects, Py_None) < 0) {
-                return 0;
-            }
-        }
-    } else if (column->type == 't') {
+    if (column->type == 't') {
         int32_t end = (int32_t)column->data.size;
         if (!reserve(&column->ends, 4 * count)) {
             return 0;
@@ -100,72 +92,11 @@ static int add_nulls(Column *column, Py_ssize_t rows)
     return 1;
 }
 
-/* Whatever takes a value returns 1: done, 0: it does not fit, -1: an error is set. */
+/* Whatever takes a value returns 1: done, 0: it does not fit, -1: memory is short. */
 
-static int put(Column *column, Py_ssize_t row, PyObject *value)
+/* Room for a value in this row, and that it is none of null. */
+static int settle(Column *column, Py_ssize_t row)
 {
-    int64_t number = 0;
-    double real;
-    char flag;
-    const char *text = NULL;
-    Py_ssize_t size = 0;
-    switch (column->type) {
-    case 't':
-    case 's':
-        if (!PyUnicode_CheckExact(value)) {
-            return 0;
-        }
-        if (PyUnicode_IS_COMPACT_ASCII(value)) {
-            text = PyUnicode_DATA(value);
-            size = PyUnicode_GET_LENGTH(value);
-        } else if ((text = PyUnicode_AsUTF8AndSize(value, &size)) == NULL) { /* half a character */
-            if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
-                return -1;
-            }
-            PyErr_Clear();
-            return 0;
-        }
-        if (column->type == 's' ? !instant(text, size, &number)
-                                : size > INT32_MAX / 2 - column->data.size) {
-            return 0;
-        }
-        break;
-    case 'i':
-    case 'd':
-        if (PyLong_CheckExact(value)) {
-            int overflow;
-            number = PyLong_AsLongLongAndOverflow(value, &overflow);
-            if (overflow) {
-                return 0;
-            }
-            if (column->type == 'd') {
-                /* Beyond this a float may stand for another integer. */
-                if (number > INT64_C(9007199254740992) || number < -INT64_C(9007199254740992)) {
-                    return 0;
-                }
-                real = (double)number;
-                memcpy(&number, &real, 8);
-            }
-        } else if (column->type == 'd' && PyFloat_CheckExact(value)) {
-            real = PyFloat_AS_DOUBLE(value);
-            if (!isfinite(real)) {
-                return 0;
-            }
-            memcpy(&number, &real, 8);
-        } else {
-            return 0;
-        }
-        break;
-    case 'b':
-        if (!PyBool_Check(value)) {
-            return 0;
-        }
-        break;
-    default: /* objects */
-        if (!PyDict_CheckExact(value) && !PyList_CheckExact(value)) {
-            return 0;
-        }
-    }
     if (column->rows > row) {
         return 0; /* two keys of one row for one column */
     }
@@ -175,29 +106,131 @@ static int put(Column *column, Py_ssize_t row, PyObject *value)
     if (row % 8 == 0 && row / 8 >= column->bits.size && !add_zeros(&column->bits, 1)) {
         return -1;
     }
-    if (column->type == 't') {
-        if (!reserve(&column->data, size) || !reserve(&column->ends, 4)) {
-            return -1;
-        }
-        memcpy(column->data.data + column->data.size, text, (size_t)size);
-        column->data.size += size;
-        int32_t end = (int32_t)column->data.size;
-        memcpy(column->ends.data + column->ends.size, &end, 4);
-        column->ends.size += 4;
-    } else if (column->type == 'b') {
-        flag = value == Py_True;
-        if (!reserve(&column->data, 1)) {
-            return -1;
-        }
-        column->data.data[column->data.size++] = flag;
-    } else if (column->type == 'o') {
-        if (PyList_Append(column->objects, value) < 0) {
-            return -1;
-        }
-    } else if (!add_int(&column->data, number)) {
-        return -1;
-    }
     column->bits.data[row / 8] |= (char)(1 << (row % 8));
     column->rows = row + 1;
     return 1;
+}
+
+/* A value of eight bytes: an integer, the bits of a float, a time, a reference. */
+static int put_word(Column *column, Py_ssize_t row, int64_t value)
+{
+    int done = settle(column, row);
+    return done == 1 && !add_int(&column->data, value) ? -1 : done;
+}
+
+static int put_flag(Column *column, Py_ssize_t row, int flag)
+{
+    int done = settle(column, row);
+    if (done == 1) {
+        if (!reserve(&column->data, 1)) {
+            return -1;
+        }
+        column->data.data[column->data.size++] = (char)flag;
+    }
+    return done;
+}
+
+/* Room for so many bytes of text in this row, for `end_text` to say how many they are. */
+static int begin_text(Column *column, Py_ssize_t row, Py_ssize_t size)
+{
+    if (size > INT32_MAX / 2 - column->data.size) {
+        return 0;
+    }
+    int done = settle(column, row);
+    return done == 1 && (!reserve(&column->data, size) || !reserve(&column->ends, 4)) ? -1 : done;
+}
+
+static void end_text(Column *column, Py_ssize_t size)
+{
+    column->data.size += size;
+    int32_t end = (int32_t)column->data.size;
+    memcpy(column->ends.data + column->ends.size, &end, 4);
+    column->ends.size += 4;
+}
+
+/* An integer; in a column of floats only as far as a float stands for no other one. */
+static int put_integer(Column *column, Py_ssize_t row, int64_t value)
+{
+    if (column->type == 'd') {
+        if (value > INT64_C(9007199254740992) || value < -INT64_C(9007199254740992)) {
+            return 0;
+        }
+        double real = (double)value;
+        memcpy(&value, &real, 8);
+    } else if (column->type != 'i') {
+        return 0;
+    }
+    return put_word(column, row, value);
+}
+
+static int put_real(Column *column, Py_ssize_t row, double real)
+{
+    int64_t bits;
+    if (column->type != 'd' || !isfinite(real)) {
+        return 0;
+    }
+    memcpy(&bits, &real, 8);
+    return put_word(column, row, bits);
+}
+
+/* A text without escapes, or a time that one says. */
+static int put_text(Column *column, Py_ssize_t row, const char *text, Py_ssize_t size)
+{
+    int64_t micros;
+    if (column->type == 's') {
+        return instant(text, size, &micros) ? put_word(column, row, micros) : 0;
+    }
+    int done = column->type == 't' ? begin_text(column, row, size) : 0;
+    if (done == 1) {
+        memcpy(column->data.data + column->data.size, text, (size_t)size);
+        end_text(column, size);
+    }
+    return done;
+}
+
+/* A value of Python. */
+static int put(Column *column, Py_ssize_t row, PyObject *value)
+{
+    if (PyUnicode_CheckExact(value)) {
+        Py_ssize_t size;
+        if (PyUnicode_IS_COMPACT_ASCII(value)) {
+            return put_text(column, row, PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value));
+        }
+        const char *text = PyUnicode_AsUTF8AndSize(value, &size);
+        if (text == NULL) { /* half a character */
+            int odd = PyErr_ExceptionMatches(PyExc_UnicodeEncodeError);
+            PyErr_Clear();
+            return odd ? 0 : -1;
+        }
+        return put_text(column, row, text, size);
+    }
+    if (PyLong_CheckExact(value)) {
+        int overflow;
+        int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow);
+        return overflow ? 0 : put_integer(column, row, number);
+    }
+    if (PyFloat_CheckExact(value)) {
+        return put_real(column, row, PyFloat_AS_DOUBLE(value));
+    }
+    if (PyBool_Check(value)) {
+        return column->type == 'b' ? put_flag(column, row, value == Py_True) : 0;
+    }
+    if (column->type != 'o' || (!PyDict_CheckExact(value) && !PyList_CheckExact(value))) {
+        return 0;
+    }
+    int done = put_word(column, row, (int64_t)(intptr_t)value);
+    if (done == 1) {
+        Py_INCREF(value);
+    }
+    return done;
+}
+
+/* Let go of the objects from this row on. */
+static void drop_objects(Column *column, Py_ssize_t first)
+{
+    for (Py_ssize_t row = first; column->type == 'o' && row < column->data.size / 8; row++) {
+        int64_t word;
+        memcpy(&word, column->data.data + 8 * row, 8);
+        Py_XDECREF((PyObject *)(intptr_t)word);
+    }
 }

@@ -6,26 +6,25 @@
 
 #include "columns.h"
 
-#if PY_VERSION_HEX < 0x030c0000
-#include <structmember.h>
-#endif
-
 typedef struct {
     int column, node, table;
     int null; /* whether a null is nothing new here */
 } Entry;
 
 typedef struct {
-    Py_ssize_t offset;
-    int entry;
-} Field;
+    const char *text; /* of a key in the node's dict */
+    Py_ssize_t size;
+    int entry, is_plain; /* plain: no body needs escapes for it */
+    int next;            /* the key that came after it last */
+    uint64_t seen;       /* the last object that had it */
+} Key;
 
 typedef struct {
-    PyTypeObject *type; /* of its structs, or NULL */
-    PyObject *empty;    /* the struct that stands for an absent object */
-    Field *fields;
-    int field_count;
     PyObject *keys; /* a dict: the entry of each key */
+    Key *known;     /* those keys, but for what no text of JSON can be */
+    int known_count, first;
+    int *places; /* where in `known` a key of some hash is, or -1; a power of two of them */
+    uint32_t mask;
 } Node;
 
 typedef struct {
@@ -42,7 +41,20 @@ typedef struct {
     Node *nodes;
     Table *tables;
     int column_count, entry_count, node_count, table_count;
+    uint64_t objects; /* how many a body brought, to tell one from another */
+    uint32_t seed;
+    Bytes later; /* what waits for Python */
+    int busy;
 } Builder;
+
+/* Bodies are taken while other threads run: those have no business here then. */
+static int is_free(const Builder *self)
+{
+    if (self->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "expected calls from one thread at a time");
+    }
+    return !self->busy;
+}
 
 /* Making and unmaking. */
 
@@ -51,21 +63,21 @@ static void builder_free(PyObject *object)
     Builder *self = (Builder *)object;
     for (int each = 0; self->columns && each < self->column_count; each++) {
         Column *column = &self->columns[each];
+        drop_objects(column, 0);
         PyMem_RawFree(column->bits.data);
         PyMem_RawFree(column->data.data);
         PyMem_RawFree(column->ends.data);
-        Py_XDECREF(column->objects);
     }
     for (int each = 0; self->nodes && each < self->node_count; each++) {
         Node *node = &self->nodes[each];
-        Py_XDECREF(node->type);
-        Py_XDECREF(node->empty);
         Py_XDECREF(node->keys);
-        PyMem_Free(node->fields);
+        PyMem_Free(node->known);
+        PyMem_Free(node->places);
     }
     for (int each = 0; self->tables && each < self->table_count; each++) {
         PyMem_RawFree(self->tables[each].counts.data);
     }
+    PyMem_RawFree(self->later.data);
     PyMem_Free(self->columns);
     PyMem_Free(self->entries);
     PyMem_Free(self->nodes);
@@ -93,73 +105,90 @@ static int within(int number, int least, int count)
     return 1;
 }
 
-/* Where a struct keeps the field of this descriptor. */
-static Py_ssize_t offset_of(PyObject *descriptor, PyTypeObject *type)
+/* Quick, and other in each process: nobody can know which keys would share a place. */
+static uint32_t hash_of(uint32_t seed, const char *text, Py_ssize_t size)
 {
-    if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type)
-        || PyDescr_TYPE(descriptor) != type) {
-        PyErr_SetString(PyExc_TypeError, "expected a member of the struct");
-        return -1;
+    uint64_t hash = seed ^ ((uint64_t)size << 32), word;
+    for (; size > 0; text += 8, size -= 8) {
+        word = 0;
+        memcpy(&word, text, size < 8 ? (size_t)size : 8);
+        hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+        hash ^= hash >> 32;
     }
-    PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
-    if (member->offset < (Py_ssize_t)sizeof(PyObject)
-        || member->offset + (Py_ssize_t)sizeof(PyObject *) > type->tp_basicsize) {
-        PyErr_SetString(PyExc_ValueError, "expected a member inside of the struct");
-        return -1;
-    }
-    return member->offset;
+    return (uint32_t)hash;
 }
 
-static int fill_node(Builder *self, Node *node, PyObject *spec)
+/* The place for a key: where it is in `known`, or the free place in `places` (-1) for it. */
+static int find_key(const Builder *self, const Node *node, const char *text, Py_ssize_t size,
+                    uint32_t *place)
 {
-    PyObject *type, *empty, *fields, *keys;
-    if (!PyArg_ParseTuple(spec, "OOO!O", &type, &empty, &PyList_Type, &fields, &keys)) {
+    for (*place = hash_of(self->seed, text, size) & node->mask;; *place = (*place + 1) & node->mask) {
+        int found = node->places[*place];
+        if (found < 0 || (node->known[found].size == size
+                          && memcmp(node->known[found].text, text, (size_t)size) == 0)) {
+            return found;
+        }
+    }
+}
+
+static int index_keys(Builder *self, Node *node)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0, count = PyDict_GET_SIZE(node->keys);
+    uint32_t room = 4, place;
+    while (room < 2 * count) {
+        room *= 2;
+    }
+    node->mask = room - 1;
+    if ((node->known = many(count, sizeof(Key))) == NULL
+        || (node->places = many(room, sizeof(int))) == NULL) {
         return 0;
     }
-    if (type != Py_None) {
-        if (!PyType_Check(type) || !Py_IS_TYPE(empty, (PyTypeObject *)type)) {
-            PyErr_SetString(PyExc_TypeError, "expected a type and one of its instances");
-            return 0;
+    memset(node->places, -1, room * sizeof(int));
+    while (PyDict_Next(node->keys, &at, &key, &value)) {
+        Py_ssize_t size;
+        const char *text = PyUnicode_AsUTF8AndSize(key, &size);
+        if (text == NULL) { /* half a character */
+            PyErr_Clear();
+            continue;
         }
-        node->type = (PyTypeObject *)Py_NewRef(type);
-        node->empty = Py_NewRef(empty);
-        Py_ssize_t count = PyList_GET_SIZE(fields);
-        if ((node->fields = many(count, sizeof(Field))) == NULL) {
-            return 0;
+        int plain = 1;
+        for (Py_ssize_t each = 0; each < size; each++) {
+            plain &= (unsigned char)text[each] >= 0x20 && text[each] != '"' && text[each] != '\\';
         }
-        for (Py_ssize_t each = 0; each < count; each++) {
-            PyObject *descriptor;
-            int entry;
-            if (!PyArg_ParseTuple(PyList_GET_ITEM(fields, each), "Oi", &descriptor, &entry)
-                || !within(entry, 0, self->entry_count)) {
-                return 0;
-            }
-            Py_ssize_t offset = offset_of(descriptor, node->type);
-            if (offset < 0) {
-                return 0;
-            }
-            node->fields[node->field_count++] = (Field){offset, entry};
-        }
+        find_key(self, node, text, size, &place);
+        node->places[place] = node->known_count;
+        node->known[node->known_count++]
+            = (Key){text, size, (int)PyLong_AsLong(value), plain, 0, 0};
     }
-    if (keys != Py_None) {
-        PyObject *key, *value;
-        Py_ssize_t at = 0;
-        if (!PyDict_CheckExact(keys) || (node->keys = PyDict_Copy(keys)) == NULL) {
-            PyErr_SetString(PyExc_TypeError, "expected a dict of keys");
-            return 0;
-        }
-        while (PyDict_Next(node->keys, &at, &key, &value)) {
-            long entry = PyLong_AsLong(value);
-            if (!PyUnicode_CheckExact(key) || PyErr_Occurred()
-                || !within((int)entry, 0, self->entry_count)) {
-                if (!PyErr_Occurred()) {
-                    PyErr_SetString(PyExc_TypeError, "expected texts as keys");
-                }
-                return 0;
-            }
-        }
+    for (int each = 0; each < node->known_count; each++) {
+        node->known[each].next = (each + 1) % node->known_count;
     }
     return 1;
+}
+
+static int fill_node(Builder *self, Node *node, PyObject *keys)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    if (!PyDict_CheckExact(keys)) {
+        PyErr_SetString(PyExc_TypeError, "expected a dict of keys");
+        return 0;
+    }
+    if ((node->keys = PyDict_Copy(keys)) == NULL) {
+        return 0;
+    }
+    while (PyDict_Next(node->keys, &at, &key, &value)) {
+        long entry = PyLong_AsLong(value);
+        if (!PyUnicode_CheckExact(key) || PyErr_Occurred()
+            || !within((int)entry, 0, self->entry_count)) {
+            if (!PyErr_Occurred()) {
+                PyErr_SetString(PyExc_TypeError, "expected texts as keys");
+            }
+            return 0;
+        }
+    }
+    return index_keys(self, node);
 }
 
 static int fill(Builder *self, PyObject *columns, PyObject *entries, PyObject *nodes,
@@ -178,9 +207,7 @@ static int fill(Builder *self, PyObject *columns, PyObject *entries, PyObject *n
         }
         column->type = (char)type;
         if (type == 't' && !add_zeros(&column->ends, 4)) {
-            return 0;
-        }
-        if (type == 'o' && (column->objects = PyList_New(0)) == NULL) {
+            PyErr_NoMemory();
             return 0;
         }
     }
@@ -233,7 +260,10 @@ static PyObject *builder_new(PyTypeObject *type, PyObject *args, PyObject *Py_UN
     self->entries = many(self->entry_count, sizeof(Entry));
     self->nodes = many(self->node_count, sizeof(Node));
     self->tables = many(self->table_count, sizeof(Table));
-    if (!self->columns || !self->entries || !self->nodes || !self->tables
+    PyObject *secret = PyUnicode_FromString("keys");
+    self->seed = secret ? (uint32_t)PyObject_Hash(secret) : 0;
+    Py_XDECREF(secret);
+    if (!secret || !self->columns || !self->entries || !self->nodes || !self->tables
         || !fill(self, columns, entries, nodes, tables)) {
         Py_DECREF(self);
         return NULL;

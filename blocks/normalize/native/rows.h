@@ -7,28 +7,6 @@
 
 static int take(Builder *self, int number, Py_ssize_t row, PyObject *value);
 
-static int take_struct(Builder *self, const Node *node, Py_ssize_t row, PyObject *value)
-{
-    if (value == node->empty) {
-        return 1;
-    }
-    for (int each = 0; each < node->field_count; each++) {
-        const Field *field = &node->fields[each];
-        PyObject *found = *(PyObject **)((char *)value + field->offset);
-        if (found == NULL) {
-            return 0;
-        }
-        if (found == Py_None) {
-            continue;
-        }
-        int done = take(self, field->entry, row, found);
-        if (done != 1) {
-            return done;
-        }
-    }
-    return 1;
-}
-
 static int take_dict(Builder *self, const Node *node, Py_ssize_t row, PyObject *value)
 {
     Py_ssize_t at = 0;
@@ -82,20 +60,11 @@ static int take(Builder *self, int number, Py_ssize_t row, PyObject *value)
         return 1;
     }
     PyTypeObject *type = Py_TYPE(value);
-    if (entry->node >= 0) {
-        const Node *node = &self->nodes[entry->node];
-        if (type == node->type) {
-            return take_struct(self, node, row, value);
-        }
-        if (type == &PyDict_Type && node->keys != NULL) {
-            return take_dict(self, node, row, value);
-        }
+    if (entry->node >= 0 && type == &PyDict_Type) {
+        return take_dict(self, &self->nodes[entry->node], row, value);
     }
     if (entry->table >= 0 && type == &PyList_Type) {
         return take_list(self, &self->tables[entry->table], row, value);
-    }
-    if (entry->table >= 0 && type == &PyTuple_Type && PyTuple_GET_SIZE(value) == 0) {
-        return 1; /* what stands for an absent list in a struct */
     }
     return entry->column >= 0 ? put(&self->columns[entry->column], row, value) : 0;
 }
@@ -116,20 +85,16 @@ static void keep(Builder *self)
     }
 }
 
-static int put_back(Builder *self)
+static void put_back(Builder *self)
 {
-    int done = 0;
     for (int each = 0; each < self->column_count; each++) {
         Column *column = &self->columns[each];
         Py_ssize_t rows = column->rows = column->rows_before;
+        drop_objects(column, rows);
         column->nulls = column->nulls_before;
         column->data.size = column->size_before;
         if (column->type == 't') {
             column->ends.size = 4 * rows + 4;
-        }
-        if (column->type == 'o') {
-            Py_ssize_t size = PyList_GET_SIZE(column->objects);
-            done |= PyList_SetSlice(column->objects, rows, size, NULL);
         }
         column->bits.size = (rows + 7) / 8;
         if (rows % 8) {
@@ -140,7 +105,6 @@ static int put_back(Builder *self)
         self->tables[each].rows = self->tables[each].rows_before;
         self->tables[each].counts.size = self->tables[each].counts_before;
     }
-    return done;
 }
 
 static PyObject *builder_append(PyObject *object, PyObject *rows)
@@ -148,6 +112,9 @@ static PyObject *builder_append(PyObject *object, PyObject *rows)
     Builder *self = (Builder *)object;
     if (!PyList_CheckExact(rows)) {
         PyErr_SetString(PyExc_TypeError, "expected a list of rows");
+        return NULL;
+    }
+    if (!is_free(self)) {
         return NULL;
     }
     keep(self);
@@ -162,8 +129,9 @@ static PyObject *builder_append(PyObject *object, PyObject *rows)
     if (done == 1) {
         Py_RETURN_TRUE;
     }
-    if (put_back(self) < 0 || done < 0) {
-        return NULL;
+    put_back(self);
+    if (done < 0) {
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
     }
     Py_RETURN_FALSE;
 }

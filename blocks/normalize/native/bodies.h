@@ -1,0 +1,145 @@
+/* Bodies: whole documents of JSON, taken by a builder while other threads run, or put back. */
+#pragma once
+
+#include <Python.h>
+
+#include "values.h"
+
+/* All records here: an array of objects, or one. */
+static int take_root(Builder *self, Reading *body, int depth)
+{
+    Table *root = &self->tables[0];
+    int done, next = *body->at == '[';
+    if (!next) {
+        done = *body->at == '{' ? take_any(self, body, root->entry, root->rows, depth) : 0;
+        root->rows += done == 1;
+        return done;
+    }
+    if (is_empty(body, ']')) {
+        return 1;
+    }
+    for (; next == 1; next = more(body, ']')) {
+        if (body->at >= body->end || *body->at != '{') {
+            return 0; /* a row that is no object is not for us */
+        }
+        done = take_any(self, body, root->entry, root->rows, depth + 1);
+        if (done != 1) {
+            return done;
+        }
+        root->rows++;
+    }
+    return next == 0;
+}
+
+/* All records of a body that has them below so many keys of `path`. */
+static int take_records(Builder *self, Reading *body, const Text *path, int keys, int depth)
+{
+    int next, found = 0;
+    body->at = blank(body->at, body->end);
+    if (body->at == body->end) {
+        return 0;
+    }
+    if (keys == 0) {
+        return take_root(self, body, depth);
+    }
+    if (*body->at != '{' || is_empty(body, '}')) {
+        return 0;
+    }
+    do {
+        Text key;
+        if (body->at == body->end || *body->at != '"'
+            || (body->at = text_at(body->at + 1, body->end, &key)) == NULL || key.escaped) {
+            return 0;
+        }
+        body->at = blank(body->at, body->end);
+        if (body->at == body->end || *body->at != ':') {
+            return 0;
+        }
+        body->at = blank(body->at + 1, body->end);
+        if (key.size != path->size || memcmp(key.start, path->start, (size_t)key.size) != 0) {
+            body->at = any_at(body->at, body->end, depth);
+            if (body->at == NULL) {
+                return 0;
+            }
+        } else {
+            int done = found ? 0 : take_records(self, body, path + 1, keys - 1, depth + 1);
+            if (done != 1) {
+                return done;
+            }
+            found = 1;
+        }
+        next = more(body, '}');
+    } while (next == 1);
+    return found && next == 0;
+}
+
+/* What waited for Python. */
+static int take_later(Builder *self)
+{
+    for (Py_ssize_t at = 0; at < self->later.size; at += sizeof(Later)) {
+        Later later;
+        memcpy(&later, self->later.data + at, sizeof later);
+        Column *column = &self->columns[later.column];
+        char *place = column->data.data + 8 * later.row;
+        if (column->type == 'o') {
+            int64_t word = (int64_t)(intptr_t)PyBytes_FromStringAndSize(later.start, later.size);
+            memcpy(place, &word, 8);
+            if (word == 0) {
+                return -1;
+            }
+            continue;
+        }
+        /* What follows a number in a body is none of it, and after the body is a zero. */
+        double real = PyOS_string_to_double(later.start, (char **)&later.start, NULL);
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+        if (!isfinite(real)) {
+            return 0;
+        }
+        memcpy(place, &real, 8);
+    }
+    return 1;
+}
+
+static PyObject *builder_read(PyObject *object, PyObject *args)
+{
+    Builder *self = (Builder *)object;
+    Text path[DEEPEST];
+    PyObject *source, *keys;
+    if (!PyArg_ParseTuple(args, "SO!", &source, &PyTuple_Type, &keys) || !is_free(self)) {
+        return NULL;
+    }
+    int count = (int)PyTuple_GET_SIZE(keys);
+    if (count > DEEPEST) {
+        Py_RETURN_FALSE;
+    }
+    for (int each = 0; each < count; each++) {
+        Py_ssize_t size;
+        path[each].start = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(keys, each), &size);
+        if (path[each].start == NULL) {
+            return NULL;
+        }
+        path[each].size = size;
+    }
+    Reading body = {PyBytes_AS_STRING(source), NULL};
+    body.end = body.at + PyBytes_GET_SIZE(source);
+    keep(self);
+    self->later.size = 0;
+    self->busy = 1;
+    int done;
+    Py_BEGIN_ALLOW_THREADS
+    done = take_records(self, &body, path, count, 0);
+    done = done == 1 ? blank(body.at, body.end) == body.end : done;
+    Py_END_ALLOW_THREADS
+    self->busy = 0;
+    done = done == 1 ? take_later(self) : done;
+    if (done == 1) {
+        Py_RETURN_TRUE;
+    }
+    put_back(self);
+    if (done < 0) {
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    Py_RETURN_FALSE;
+}
