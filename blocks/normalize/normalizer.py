@@ -14,7 +14,6 @@ from blocks.errors import NormalizeError
 from blocks.json import OrAbsent, Path
 from blocks.normalize.builder import Builder
 from blocks.normalize.columns import Rows
-from blocks.normalize.compiled import compiled
 from blocks.normalize.dialect import Dialect
 from blocks.normalize.plan import Elements
 from blocks.normalize.reader import Reader
@@ -30,9 +29,8 @@ Carried: TypeAlias = tuple[Page, Mapping[str, Any]]
 """A page and what to add to each of its root rows: values by their keys."""
 
 # Rows are read again, or column by column, from the processor's cache if they fit. From 5,000 rows
-# down to 1,000 that doubles the speed; a builder has so little to do for a chunk that the smallest
-# is best, the other way is slower below a megabyte (bench/normalize.py).
-_CHUNK_BYTES = 384 << 10 if compiled else 1 << 20
+# down to 1,000 that doubles the speed; below a megabyte it falls again (bench/normalize.py).
+_CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1000
 
 _NOTHING: Mapping[str, Any] = {}
