@@ -126,16 +126,24 @@ class QueryKey(_Credential):
 
     def auth_flow(self, request: httpx.Request) -> _Flow:
         """Replace the parameter; the bytes of the others stay as they are."""
-        # httpx's copy_set_param decodes and encodes the whole query, which changes signed URLs.
-        kept = [
-            pair
-            for pair in request.url.query.decode("ascii").split("&")
-            if pair and unquote_plus(pair.partition("=")[0]) != self._name
-        ]
-        mine = f"{quote(self._name, safe='')}={quote(self._secret, safe='')}"
-        keyed = request.url.copy_with(query="&".join([*kept, mine]).encode("ascii"))
-        response = yield _Keyed(request, keyed)
+        response = yield self.keyed(request)
         response.request = request
+
+    def keyed(self, request: httpx.Request) -> httpx.Request:
+        """`request` with the key, and with this object as its extension `query_key`.
+
+        So whoever sends it on (`blocks.redirects`) knows what is the key there.
+        """
+        # httpx's copy_set_param decodes and encodes the whole query, which changes signed URLs.
+        kept = [pair for pair in _pairs(request.url) if _decoded(pair)[0] != self._name]
+        mine = f"{quote(self._name, safe='')}={quote(self._secret, safe='')}"
+        return _Keyed(request, _with(request.url, [*kept, mine]), self)
+
+    def unkeyed(self, url: httpx.URL) -> httpx.URL:
+        """`url` without parameters whose value is the key, as a server may have repeated it."""
+        pairs = _pairs(url)
+        kept = [pair for pair in pairs if _decoded(pair)[1] != self._secret]
+        return url if kept == pairs else _with(url, kept)
 
     def __repr__(self) -> str:
         return f"QueryKey('***', name={self._name!r})"
@@ -144,9 +152,10 @@ class QueryKey(_Credential):
 class _Keyed(httpx.Request):
     """A request that shows no query to whoever prints the variables of a traceback."""
 
-    def __init__(self, request: httpx.Request, url: httpx.URL) -> None:
+    def __init__(self, request: httpx.Request, url: httpx.URL, key: QueryKey) -> None:
         vars(self).update(vars(request))
         self.url = url
+        self.extensions = {**request.extensions, "query_key": key}
 
     def __repr__(self) -> str:
         return f"<Request({self.method!r}, '{self.url.copy_with(query=None)}')>"
@@ -181,6 +190,19 @@ class CookieKey(_Credential):
 
     def __repr__(self) -> str:
         return f"CookieKey('***', name={self._name!r})"
+
+
+def _pairs(url: httpx.URL) -> list[str]:
+    return [pair for pair in url.query.decode("ascii").split("&") if pair]
+
+
+def _decoded(pair: str) -> tuple[str, str]:
+    name, _, value = pair.partition("=")
+    return unquote_plus(name), unquote_plus(value)
+
+
+def _with(url: httpx.URL, pairs: list[str]) -> httpx.URL:
+    return url.copy_with(query="&".join(pairs).encode("ascii") or None)
 
 
 def _token(what: str, name: str) -> str:

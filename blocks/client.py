@@ -1,6 +1,6 @@
 """The ready-made client: httpx's, with every block of this package at its place.
 
-    request -> SameOrigin -> Retry -> Limited -> Whole -> Connections -> response
+    request -> Redirects -> SameOrigin -> Retry -> Limited -> Whole -> Connections -> response
 
 Each is a transport and works alone; leave out or exchange what you like with `httpx.AsyncClient`.
 """
@@ -19,6 +19,7 @@ from blocks.connections import Connections
 from blocks.errors import ConfigError, ForeignOrigin, where
 from blocks.limits import Limit, Limited
 from blocks.logs import hide_queries
+from blocks.redirects import Redirects
 from blocks.retries import Retry
 
 __all__ = ["SameOrigin", "client"]
@@ -37,13 +38,16 @@ def client(
     """An `httpx.AsyncClient` for one API: same origin only, limited, retried, bodies whole.
 
     Whatever request is sent, by whom ever, to another scheme, host or port than `base_url`'s raises
-    `ForeignOrigin` before a byte or a credential leaves. Redirects are not followed; one to files
-    elsewhere is for a client without credentials, `blocks.downloads.storage`, and a new request to
-    its `Location` (httpx's `next_request` has the headers of the old one). `limit` holds for
-    everybody it is given to. `retry` wraps a transport: `functools.partial(Retry, attempts=8)`,
-    or `lambda transport: transport` for none. `timeout` is in seconds, for each wait (a connection,
-    the next bytes), and five times it for one attempt as a whole, body included, so that no server
-    holds it by dripping. Environment variables (proxies, `.netrc`) are not heeded.
+    `ForeignOrigin` before a byte or a credential leaves. Redirects are followed within it, as
+    `blocks.redirects.Redirects` says; one to files elsewhere where that is allowed by name,
+    `transport=RedirectsTo(Connections(), ["https://files.example.com"])`. Where nobody knows the
+    name beforehand, a client without credentials, `blocks.downloads.storage`, takes a new request
+    to its `Location` (httpx's `next_request` has the headers of the old one).
+
+    `limit` holds for everybody it is given to. `retry` wraps a transport: `functools.partial(Retry,
+    attempts=8)`, or `lambda transport: transport` for none. `timeout` is in seconds, for each wait
+    (a connection, the next bytes), and five times it for one attempt as a whole, body included, so
+    that no server holds it by dripping. Environment variables (proxies, `.netrc`) are not heeded.
 
     `transport` is by default `blocks.connections.Connections`, on aiohttp: of what exists for httpx
     the least CPU for pages, and with 32 requests in flight a fifth of httpx's own
@@ -79,7 +83,7 @@ def client(
         headers={"Accept-Encoding": "gzip", "User-Agent": f"dlt-blocks/{__version__}"}
         | dict(headers or {}),
         timeout=timeout,
-        transport=guarded,
+        transport=Redirects(guarded),
         trust_env=False,
         follow_redirects=False,
     )

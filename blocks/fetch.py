@@ -162,7 +162,8 @@ def check(response: httpx.Response) -> None:
     if status in {401, 403}:
         raise AuthError("expected success, got a refusal of the credentials", response)
     if not response.is_success or (status == 206 and "range" not in response.request.headers):
-        raise StatusError("expected success", response)
+        redirect = ", got a redirect that is not followed" if response.has_redirect_location else ""
+        raise StatusError(f"expected success{redirect}", response)
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and "json" not in kind:
         raise BodyError(f"expected JSON, got {kind}", response)

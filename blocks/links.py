@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 
-__all__ = ["Link", "origin", "parse", "resolve"]
+__all__ = ["Link", "base", "origin", "parse", "rebase", "reference", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,45 @@ def resolve(base: httpx.URL, reference: httpx.URL) -> httpx.URL:
     target = re.sub(rb"\A([^?]*/\.\.?)(?=\?|\Z)", rb"\1/", target)
     return base.copy_with(raw_path=target, fragment=None)
 
+
+def reference(text: str) -> httpx.URL:
+    r"""`text` as a URL, or a part of one, that all parsers read as httpx does.
+
+    Raises `ValueError`, which does not quote it, for backslashes, control characters and spaces
+    around it, for user info, and for schemes other than http and https.
+
+    >>> reference("http:\\evil.example.com")
+    Traceback (most recent call last):
+    ValueError: a backslash, control or outer space
+    """
+    if _AMBIGUOUS.search(text):
+        raise ValueError("a backslash, control or outer space")
+    url = httpx.URL(text)
+    if url.scheme not in ("", "http", "https"):
+        raise ValueError(f"the scheme {url.scheme!r}")
+    if url.userinfo:
+        raise ValueError("user info")
+    return url
+
+
+def base(response: httpx.Response) -> httpx.URL:
+    """What references in `response` are relative to: the URL it came from, redirects followed.
+
+    >>> base(httpx.Response(200, request=httpx.Request("GET", "https://api.example.com/items")))
+    URL('https://api.example.com/items')
+    """
+    url = response.extensions.get(_BASE)
+    return url if isinstance(url, httpx.URL) else response.request.url
+
+
+def rebase(response: httpx.Response, url: httpx.URL) -> None:
+    """Make `url` the `base` of `response`, unless whoever followed a redirect below has done so."""
+    response.extensions.setdefault(_BASE, url)
+
+
+_BASE = "blocks.base"  # httpx's place for what transports have to say about a response
+# What URL parsers disagree on: browsers read a backslash as a slash and drop tabs and line ends.
+_AMBIGUOUS = re.compile(r"^\s|\s$|[\x00-\x1f\x7f\\]")
 
 # Possessive and matched at one position each: a header of any length is read in linear time.
 _TARGET = re.compile(r"[\t ,]*+(?:<([^>]*+)>[\t ]*+|\Z)")

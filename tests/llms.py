@@ -48,8 +48,9 @@ TYPED = {f"blocks.{name}" for name in ("client", "dlt", "fanout", "fetch", "netw
 # How transports, auth flows, limits and paginators are called by those they are given to.
 CALLED = {
     *("aclose", "answer", "async_auth_flow", "auth_flow", "back", "encoded", "floor", "follows"),
-    *("fresh", "handle", "handle_async_request", "obtain", "parts", "points", "position", "read"),
-    *("refuse", "rest", "rows", "sign", "step", "sync_auth_flow", "to", "unique", "wait"),
+    *("fresh", "handle", "handle_async_request", "keyed", "obtain", "parts", "points"),
+    *("position", "read", "refuse", "rest", "rows", "sign", "step", "sync_auth_flow", "to"),
+    *("unique", "unkeyed", "wait"),
 }
 
 RULES = """\
@@ -89,7 +90,7 @@ As in github_issues.py, below:
 Do not:
 
 - write a loop with sleeps, retries or `Retry-After`: client has them; nor catch httpx's errors;
-- follow redirects or links to other hosts, put secrets into URLs, or print them;
+- follow redirects or links to other hosts by yourself, put secrets into URLs, or print them;
 - guess paging or fields: read the vendor's page, cite it in the docstring;
 - call `page.json()` to load unchanged records: pass the response to `load`;
 - swallow errors or `skip` statuses unless the vendor says what they mean;

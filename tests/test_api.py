@@ -88,6 +88,8 @@ blocks.auth
     class QueryKey(Secret, Auth)
         __init__(key: str, *, name: str = 'api_key')
         auth_flow(self, request: httpx.Request) -> _Flow
+        keyed(self, request: httpx.Request) -> httpx.Request
+        unkeyed(self, url: httpx.URL) -> httpx.URL
 blocks.backfill
     class Progress
         __init__(
@@ -649,8 +651,11 @@ blocks.limits
 blocks.links
     class Link
         __init__(target: str, rels: tuple[str, ...], anchor: str | None = None)
+    base(response: httpx.Response) -> httpx.URL
     origin(url: httpx.URL) -> str
     parse(values: list[str]) -> list[Link]
+    rebase(response: httpx.Response, url: httpx.URL) -> None
+    reference(text: str) -> httpx.URL
     resolve(base: httpx.URL, reference: httpx.URL) -> httpx.URL
 blocks.loadfiles
     ends(path: str, file_format: str, column: str) -> list[str] | None
@@ -903,6 +908,20 @@ blocks.recovery
             dropped: tuple[str, ...] = (),
         )
     recover(pipeline: dlt.Pipeline) -> Recovery
+blocks.redirects
+    class Redirects(AsyncBaseTransport)
+        __init__(transport: httpx.AsyncBaseTransport)
+        async aclose(self) -> None
+        async handle_async_request(self, request: httpx.Request) -> httpx.Response
+    class RedirectsTo(AsyncBaseTransport)
+        __init__(
+            transport: httpx.AsyncBaseTransport,
+            origins: Collection[str],
+            *,
+            through: httpx.AsyncBaseTransport | None = None,
+        )
+        async aclose(self) -> None
+        async handle_async_request(self, request: httpx.Request) -> httpx.Response
 blocks.requests
     follow(response: httpx.Response, url: str) -> httpx.Request
     path(template: str, *ids: str | int) -> str

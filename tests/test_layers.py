@@ -141,9 +141,14 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.network": {"blocks.errors"},
     # What others write about our requests.
     "blocks.logs": {"httpx"},
+    # A redirect is one more request, made as paginators make them, unless a rule knew better.
+    "blocks.redirects": {
+        *("blocks.connections", "blocks.errors", "blocks.links", "blocks.outcomes"),
+        *("blocks.requests", "httpx"),
+    },
     "blocks.client": {
         *("blocks", "blocks.bodies", "blocks.connections", "blocks.errors", "blocks.limits"),
-        *("blocks.logs", "blocks.retries", "httpx"),
+        *("blocks.logs", "blocks.redirects", "blocks.retries", "httpx"),
     },
     # Jobs wait for an API; ids that outlive a run are noted in a ledger. What a job made is
     # streamed, and so retried, from where it was cut, by whoever downloads it.
@@ -199,8 +204,8 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.scaffold": {
         *("blocks.auth", "blocks.bodies", "blocks.client", "blocks.connections", "blocks.errors"),
         *("blocks.fetch", "blocks.headers", "blocks.json", "blocks.kinds", "blocks.links"),
-        *("blocks.paginators", "blocks.quotas", "blocks.requests", "blocks.secrets"),
-        *("blocks.stops", "anyio", "dlt", "httpx", "msgspec"),
+        *("blocks.outcomes", "blocks.paginators", "blocks.quotas", "blocks.requests"),
+        *("blocks.rules", "blocks.secrets", "blocks.stops", "anyio", "dlt", "httpx", "msgspec"),
     },
     # Applications: nothing imports them. The demo plays the user of dlt and DuckDB.
     "blocks.demo": {"blocks.events", "dlt", "duckdb", "httpx", "orjson", "uvicorn"},

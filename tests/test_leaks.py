@@ -26,6 +26,7 @@ from blocks.errors import BlocksError, ForeignOrigin
 from blocks.fetch import pages
 from blocks.oauth import ClientCredentials, LegacyPassword, RefreshToken
 from blocks.paginators import LinkHeader, NextUrl, follow
+from blocks.redirects import RedirectsTo
 from blocks.sessions import CookieLogin, TokenLogin
 from blocks.signing import Hmac, Signed, SigV4
 from blocks.tokens import Token, TokenFrom
@@ -186,6 +187,32 @@ async def test_another_origin_sees_nothing(kind: str, target: str) -> None:
                             await api.request(method, f"/{status}", follow_redirects=True)
             assert server.requests
         assert (foreign.connections, foreign.requests) == (0, [])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_origin_that_was_named_sees_no_secret(kind: str) -> None:
+    """Neither in what we send nor in what the API repeats of a query; nothing is posted there."""
+    with serving({"/items": [answer()]}) as foreign:
+
+        def handle(request: Received) -> bytes:
+            if request.path in ANSWERS:
+                return ANSWERS[request.path]
+            location = f"{foreign.url}/items?{request.target.partition('?')[2]}"
+            return answer(b"", f"{request.path[1:]} See There", [("Location", location)])
+
+        with answering(handle) as server:
+            options = KINDS[kind](server.url)
+            inner = options.pop("transport", None) or Connections()
+            allowed = RedirectsTo(inner, [foreign.url], through=Connections())
+            async with client(server.url, **options, transport=allowed) as api:
+                for status in (301, 302, 303, 307, 308):
+                    assert (await api.get(f"/{status}")).status_code == 200
+                    posted = await api.post(f"/{status}", json={"key": SECRET})
+                    assert posted.status_code == status
+            assert found(b"".join(server.requests).decode("latin-1")) or kind == "hmac"
+        assert len(foreign.requests) == 5
+        assert found(b"".join(foreign.requests).decode("latin-1")) == []
 
 
 FAULTS = {

@@ -122,7 +122,7 @@ def test_credentials_go_along_at_home(credential: str) -> None:
 def test_no_redirect_takes_credentials_elsewhere(
     credential: str, follow: bool, status: int
 ) -> None:
-    """Redirects are not followed; who switches that on still stays within the origin."""
+    """They are not followed elsewhere; who switches that on still stays within the origin."""
     script: dict[str, list[bytes]] = {}
     with serving({"/items": [answer(b"{}")]}) as other, serving(script) as own:
         location = ("Location", f"{other.url}/items")

@@ -11,6 +11,8 @@ from blocks.connections import Connections
 from blocks.errors import ConfigError, PagingError, ResponseError
 from blocks.fetch import check
 from blocks.links import origin
+from blocks.outcomes import Outcome
+from blocks.rules import Judged
 from blocks.scaffold.blueprint import Auth, Endpoint
 
 __all__ = ["MOST", "Visits", "reason"]
@@ -33,7 +35,7 @@ class Visits:
             retry=lambda transport: transport,
             timeout=20,
             headers=place.headers,
-            transport=Whole(Connections(), largest=_LARGEST),
+            transport=Judged(Whole(Connections(), largest=_LARGEST), _redirect),
         )
         self._place = place
         self.answers: list[httpx.Response] = []
@@ -65,6 +67,11 @@ class Visits:
     async def close(self) -> None:
         """Close the connections."""
         await self._api.aclose()
+
+
+def _redirect(response: httpx.Response) -> Outcome | None:
+    # Marked, it is not followed: a request that nobody has counted.
+    return "ok" if response.has_redirect_location else None
 
 
 def reason(error: Exception) -> str:

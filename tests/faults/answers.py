@@ -242,7 +242,7 @@ def redirected(rng: Random) -> Case:
     make: Fault = send
     case = lasting(rng, make, expected="B", most=21 if follows else 1, tune=follow)
     case.what = f"{status} to {how}, {'followed' if follows else 'not followed'}"
-    if follows and how == "relative" and (case.world.style.method == "GET" or status in {307, 308}):
+    if how == "relative" and (case.world.style.method == "GET" or status in {307, 308}):
         # The page is at the other URL, which has no faults.
         case.expected = "A"
     return case

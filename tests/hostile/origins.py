@@ -24,6 +24,7 @@ from blocks.fetch import pages
 from blocks.jobs import Codes, Job, Patience, run
 from blocks.paginators import LinkHeader, NextUrl, Paginator
 from blocks.places import Header
+from blocks.redirects import RedirectsTo
 from tests.authority import Received
 from tests.faults.clock import run as run_virtually
 from tests.faults.server import Reply, Server, serving
@@ -146,6 +147,16 @@ def names(host: str) -> str:
     return host
 
 
+def named(url: str) -> list[str]:
+    """The origin of a URL, where it has one: as if whoever wrote the source had meant that."""
+    try:
+        found = httpx.URL(header(url)).copy_with(userinfo=b"", raw_path=b"/", fragment=None)
+        RedirectsTo(Connections(), [str(found)])
+    except (httpx.InvalidURL, BlocksError):
+        return []
+    return [str(found)]
+
+
 Way: TypeAlias = Callable[[httpx.AsyncClient, World], Awaitable[None]]
 
 
@@ -194,9 +205,16 @@ WAYS: dict[str, Way] = {
     "303 followed": redirect(303, follow=True, method="POST"),
     "307 followed": redirect(307, follow=True, method="POST"),
     "308 followed": redirect(308, follow=True),
+    "302 by name": redirect(302, follow=False),
+    "302 by name, inside": redirect(302, follow=False),
+    "307 by name, inside": redirect(307, follow=True, method="POST"),
     "job": job,
     "file": file,
 }
+
+
+# Ways that may reach the other server.
+INSIDE = {"storage inside", "302 by name, inside"}
 
 
 @asynccontextmanager
@@ -252,7 +270,7 @@ async def _cell(
     world.url = FORMS[form].format(home=own, away=other, port=away.port)
     world.token_status = 307 if way == "token endpoint" else 0
     opened, received = away.opened, len(away.received)
-    api = _client(way, kind, home.url)
+    api = _client(way, kind, home.url, world.url)
     async with api:
         try:
             if way == "token endpoint":
@@ -264,16 +282,21 @@ async def _cell(
                 line.leak(f"{kind}, {way}, {form}: {type(error).__name__} shows it")
         except Exception as error:  # noqa: BLE001 - counted
             line.leak(f"{kind}, {way}, {form}: {type(error).__name__}, of no known type")
-    if way == "storage inside":  # as somebody asked for: but without credentials
+    if way in INSIDE:  # as somebody asked for: but without credentials
         if found(b"".join(away.received[received:]).decode("latin-1")):
             line.leak(f"{kind}, {way}, {form}: the other host got a credential")
     elif away.opened > opened:
         line.leak(f"{kind}, {way}, {form}: the other host was connected to")
 
 
-def _client(way: str, kind: str, url: str) -> httpx.AsyncClient:
+def _client(way: str, kind: str, url: str, said: str) -> httpx.AsyncClient:
+    options = KINDS[kind](url) if kind in KINDS else {}
+    if "by name" in way:
+        inner = options.pop("transport", None) or Connections()
+        through = Connections() if way in INSIDE else None
+        options["transport"] = RedirectsTo(inner, named(said), through=through)
     if way == "storage":
         return storage(timeout=5)
     if way == "storage inside":
         return storage(timeout=5, transport=Connections())
-    return client(url, timeout=5, **KINDS[kind](url))
+    return client(url, timeout=5, **options)
