@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import gzip
+import time
 
 import anyio
 import httpx
 import pytest
 
 from blocks.client import client
-from blocks.errors import AuthError, ConfigError, ForeignOrigin
+from blocks.errors import AuthError, ConfigError, ForeignOrigin, RetryError
 from blocks.exchanges import apart, endpoint, token_request
 from blocks.fetch import pages
 from blocks.limits import Rate
@@ -18,7 +19,7 @@ from blocks.oauth import ClientCredentials
 from blocks.paginators import NextUrl
 from blocks.retries import Retry
 from tests.authority import Authority, answering, said
-from tests.loopback import JSON, answer, serving
+from tests.loopback import JSON, Answer, answer, serving
 
 SECRET = "c4n4ry"
 
@@ -162,6 +163,34 @@ async def test_a_token_endpoint_at_another_origin() -> None:
         assert [request.path for request in login.seen] == ["/token", "/token"]
         assert all("authorization" in request.headers for request in server.seen)
     assert limit.statistics().calls == 4
+
+
+GRANTED = said({"access_token": "t1", "token_type": "Bearer"})
+# It is sent nothing, or a byte now and then, which no timeout of a single read would notice.
+STUCK = {"silent": Answer(b"", "hang"), "dripping": Answer(GRANTED, drip=0.01)}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", STUCK)
+@pytest.mark.parametrize("recovers", [False, True])
+async def test_a_token_endpoint_that_is_stuck(how: str, recovers: bool) -> None:
+    """The client's timeout holds for it, for a read and as a whole, and so do its retries."""
+    timeout, attempts = 0.1, 2
+    script = {"/token": [STUCK[how], GRANTED if recovers else STUCK[how]]}
+    with serving(script) as login, serving({"/items": [answer()]}) as server:
+        auth = ClientCredentials(f"{login.url}/token", "me", SECRET)
+        retry = functools.partial(at_once, attempts=attempts)
+        began = time.monotonic()
+        async with client(server.url, auth=auth, retry=retry, timeout=timeout) as api:
+            if recovers:
+                assert (await api.get("/items")).status_code == 200
+            else:
+                with pytest.raises(RetryError, match=r"2 of 2 attempts .*: POST .*/token$") as got:
+                    await api.get("/items")
+                assert isinstance(got.value.__cause__, httpx.ReadTimeout)
+        assert (login.hits("/token"), server.hits("/items")) == (2, recovers)
+        waits = {"silent": timeout, "dripping": 5 * timeout}[how] * (1 if recovers else attempts)
+        assert waits <= time.monotonic() - began < waits + 1
 
 
 @pytest.mark.anyio
