@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from blocks.errors import BodyError, ConfigError, PagingError, where
+from blocks.flaws import refusal
 from blocks.json import OrAbsent, Path, count, keys, peek, raw
 from blocks.requests import repeat, replaced, turn
 
@@ -236,8 +237,9 @@ def _json(response: httpx.Response, reader: Callable[[bytes, Path], _T], path: P
     try:
         return reader(response.content, path)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        got = f"{len(response.content)} bytes of {response.headers.get('content-type', 'no type')}"
-        raise BodyError(f"expected JSON, got {got}: {error}", response) from error
+        body, kind_ = response.content, response.headers.get("content-type", "no type")
+        message = f"{refusal(body, error)}, of {len(body)} bytes of {kind_}"
+        raise BodyError(message, response) from error
 
 
 def _kept(

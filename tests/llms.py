@@ -26,6 +26,7 @@ PLUMBING = {
             "bodies",
             "calendars",
             "exchanges",
+            "flaws",
             "grants",
             "guards",
             "headers",

@@ -390,6 +390,12 @@ blocks.fields
     distinct(names: Mapping[str, str], taken: Collection[str] = ()) -> dict[str, str]
     merge(parts: Sequence[Any], key: str | Sequence[str]) -> Any
     rename(row: Mapping[str, V], names: Mapping[str, str]) -> dict[str, V]
+blocks.flaws
+    class Flaw
+        __init__(found: str, byte: int, steps: tuple[str | int, ...])
+    deepest(body: bytes) -> Flaw
+    find(body: bytes) -> Flaw | None
+    refusal(body: bytes, error: Exception) -> str
 blocks.formats
     class Gunzip
         __init__()

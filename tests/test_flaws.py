@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.errors import NormalizeError
+from blocks.flaws import deepest, find
 from blocks.normalize import Normalizer
-from blocks.normalize.flaws import deepest, find
 from tests.oracle import EXAMPLES
 
 FLAWS: dict[str, tuple[bytes, str, int, str]] = {

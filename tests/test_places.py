@@ -76,8 +76,25 @@ def test_read() -> None:
     assert read(response({"a": {"b": [1, 2]}}), "a.b[-1]") == 2
     assert read(response({}, **{"X-Next": "c2"}), Header("x-next")) == "c2"
     assert read(response({}), Header("X-Next")) is None
-    with pytest.raises(BodyError, match="expected JSON, got 6 bytes of text/html"):
-        read(response(b"<html>", **{"Content-Type": "text/html"}), "a")
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b"<html>", "expected JSON, got '<' at byte 0, in the top of the document, of 6 bytes"),
+        (b'{"a": [{"id": 1}, {"id"', "got the end of the body at byte 23, in a[1].id, of 23 bytes"),
+        (b'{"meta": {"next": c2}}', "expected JSON, got 'c' at byte 18, in meta.next, of 22 "),
+        (b'{"meta": {"next": "\xff"}}', "got bytes that are not UTF-8 at byte 19, in meta.next"),
+        (b"[" * 4000 + b"]" * 4000, "nested too deeply to read, got 4000 levels at byte 3999"),
+    ],
+)
+def test_what_is_no_json_is_shown_where_it_is_none(body: bytes, found: str) -> None:
+    """The byte and the path, how much there was and of which type; never the text itself."""
+    for look in (read, records, whole):
+        with pytest.raises(BodyError) as caught:
+            look(response(body, **{"Content-Type": "text/html"}), "meta.next")
+        assert found in str(caught.value)
+        assert "bytes of text/html (" in str(caught.value)
 
 
 def test_records() -> None:

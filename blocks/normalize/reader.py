@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from blocks.errors import NormalizeError
+from blocks.flaws import refusal
 from blocks.json import OrAbsent, Path, check_depth, keys, peek
-from blocks.normalize.flaws import deepest, find
 from blocks.normalize.plan import Elements, is_nameable
 from blocks.normalize.shape import Shape
 from blocks.normalize.tree import Table
@@ -74,7 +74,7 @@ class Reader:
                     pass
             return None, self._explore(self._plain(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise NormalizeError(_refusal(whole, error)) from error
+            raise NormalizeError(refusal(whole, error)) from error
 
     def _plain(self, body: bytes) -> list[Any]:
         """The records as plain values."""
@@ -127,13 +127,6 @@ def _meet(shape: Shape, table: Table) -> None:
                     _meet(each.items, slot.items)
     if shape.items and not table.lists.is_json:
         _meet(shape.items, table.lists.items)
-
-
-def _refusal(body: bytes, error: Exception) -> str:
-    # `peek` makes its own error of too many levels.
-    if isinstance(error, RecursionError) or isinstance(error.__context__, RecursionError):
-        return f"JSON is nested too deeply to read, got {deepest(body)}"
-    return f"expected JSON, got {find(body) or error}"
 
 
 def _decoder(path: Sequence[Any], records: Any) -> Callable[[bytes], Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isinf
 from sys import get_int_max_str_digits
 
-__all__ = ["Flaw", "deepest", "find"]
+__all__ = ["Flaw", "deepest", "find", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,18 @@ def deepest(body: bytes) -> Flaw:
     scan = _Scan(body)
     scan.run(at)
     return Flaw(f"{depth} levels", at, scan.steps())
+
+
+def refusal(body: bytes, error: Exception) -> str:
+    """What a message says of `body`, which `error` of a decoder, or of `blocks.json`, refused.
+
+    >>> refusal(b'{"meta": {"next": NaN}}', ValueError("malformed"))
+    'expected JSON, got NaN at byte 18, in meta.next'
+    """
+    # `blocks.json` makes an error of its own of too many levels.
+    if isinstance(error, RecursionError) or isinstance(error.__context__, RecursionError):
+        return f"JSON is nested too deeply to read, got {deepest(body)}"
+    return f"expected JSON, got {find(body) or error}"
 
 
 _END = "the end of the body"
