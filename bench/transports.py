@@ -1,11 +1,14 @@
 """CPU of the transports that exist for httpx, and of our client over its own, on one server.
 
-    python bench/transports.py [seconds per cell, default 0.4]
+    python bench/transports.py [seconds per cell, default 2]
 
 The server runs in a process of its own and answers with bytes made beforehand. For every cell the
-transports take turns, five rounds; the figures are medians of CPU (user and system, all threads of
-this process) per request, and their ratio to httpx's own transport. Those not installed are left
-out: pip install pyreqwest pyqwest h2 httpx-curl-cffi
+transports take turns, in 25 rounds of slices so short that what else the machine does falls on all
+of them: with slices of 0.4 s the ratio of one transport to itself came out as 0.83 to 1.07. The
+figures are medians of CPU (user and system, all threads of this process) per request, and their
+ratio to httpx's own transport; in the last line, medians of the ratios within rounds, and what half
+of them lie between. Those not installed are left out:
+pip install pyreqwest pyqwest h2 httpx-curl-cffi
 """
 
 from __future__ import annotations
@@ -18,10 +21,10 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib import import_module, metadata
-from statistics import median
+from statistics import median, quantiles
 
 import httpx
 
@@ -32,7 +35,7 @@ from blocks.client import client
 from blocks.connections import Connections
 from blocks.limits import Rate
 
-ROUNDS = 5
+ROUNDS = 25
 Make = Callable[[], httpx.AsyncBaseTransport]
 Open = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -123,7 +126,7 @@ async def measure(
             done += 1
         return done
 
-    await asyncio.gather(*[work(time.perf_counter() + 0.02) for _ in range(in_flight)])
+    await asyncio.gather(*[work(time.perf_counter() + 0.01) for _ in range(in_flight)])
     began = time.process_time()
     until = time.perf_counter() + seconds
     done = sum(await asyncio.gather(*[work(until) for _ in range(in_flight)]))
@@ -138,46 +141,51 @@ def main(seconds: float) -> None:
     clients["  and Whole"] = partial(plain, lambda: Whole(Connections(), timeout=300))
     clients["  as client(auth, limit, retry)"] = ours
     with serving(__file__) as url:
-        cells = {(path, n): column(clients, url, path, n, seconds) for path, n in CELLS}
+        cells = {
+            (path, n): asyncio.run(column(clients, url, path, n, seconds / ROUNDS))
+            for path, n in CELLS
+        }
     sizes = {path: len(body) for path, body in bodies().items()}
     print(f"Python {platform.python_version()}, {named('httpx')}, {platform.machine()}")
-    print(f"CPU ms per request, and ratio to httpcore; medians of {ROUNDS} rounds of {seconds} s")
+    print(f"CPU ms per request, and ratio to httpcore; {seconds} s in {ROUNDS} rounds")
     line("", [f"{path} x{in_flight}" for path, in_flight in cells])
     line("bytes on the wire", [f"{sizes[path]:,}" for path, _ in cells])
     for name in clients:
-        values = [(figures[name], next(iter(figures.values()))) for figures in cells.values()]
+        values = [
+            (median(figures[name]), median(next(iter(figures.values()))))
+            for figures in cells.values()
+        ]
         line(name, [f"{value:.3f} {value / base:5.2f}" for value, base in values])
-    more = [
-        figures["  as client(auth, limit, retry)"] / figures[bare] for figures in cells.values()
-    ]
-    line("client over its bare transport", [f"{(ratio - 1) * 100:+.0f} %" for ratio in more])
+    ratios = []
+    for figures in cells.values():
+        pairs = zip(figures["  as client(auth, limit, retry)"], figures[bare], strict=True)
+        low, middle, high = quantiles([(mine / theirs - 1) * 100 for mine, theirs in pairs])
+        ratios.append(f"{middle:+.0f} % ({low:+.0f}, {high:+.0f})")
+    line("client over its bare transport", ratios)
 
 
-def column(
+async def column(
     clients: Mapping[str, Open], url: str, path: str, in_flight: int, seconds: float
-) -> dict[str, float]:
-    """The median of each client for one cell; within a round the clients take turns."""
+) -> dict[str, list[float]]:
+    """The figures of each client for one cell, in slices of so many seconds, taken in turns."""
     whole = "/page" if path == "/zipped" else path
     expected = len(bodies()[whole])
     taken: dict[str, list[float]] = {name: [] for name in clients}
-
-    async def once(name: str) -> float:
-        async with clients[name](url) as api:
-            return await measure(api, path, in_flight, expected, seconds)
-
-    for _ in range(ROUNDS):
-        for name, figures in taken.items():
-            figures.append(asyncio.run(once(name)))
-    return {name: median(figures) for name, figures in taken.items()}
+    async with AsyncExitStack() as stack:
+        apis = {name: await stack.enter_async_context(clients[name](url)) for name in clients}
+        for turn in range(ROUNDS):
+            for name in [*apis][:: 1 if turn % 2 else -1]:  # nobody is always after the same one
+                taken[name].append(await measure(apis[name], path, in_flight, expected, seconds))
+    return taken
 
 
 def line(name: str, values: list[str]) -> None:
     """One row of the table."""
-    print(f"{name:36}" + "".join(f"{value:>16}" for value in values))
+    print(f"{name:36}" + "".join(f"{value:>18}" for value in values))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
         serve(answers().__getitem__)
     else:
-        main(float(sys.argv[1]) if sys.argv[1:] else 0.4)
+        main(float(sys.argv[1]) if sys.argv[1:] else 2.0)
