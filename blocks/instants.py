@@ -32,8 +32,8 @@ __all__ = [
     "zone_of",
 ]
 
-Gap: TypeAlias = Literal["earliest", "latest", "raise"]
-"""Which instant is meant by a time that clocks skip: beside it, before or after; or an error."""
+Gap: TypeAlias = Literal["earliest", "latest"]
+"""Which instant is meant by a time that clocks skip: the last before, or the first after."""
 
 # Of 2**35 us each; and up to how many values are not worth them.
 _CELL = 35
@@ -54,18 +54,23 @@ def zone_of(name: str) -> tzinfo:
 def instant(value: Any, zone: str) -> datetime:
     """The instant of a `datetime`, of the start of a `date`, or of an RFC 3339 text.
 
-    What has no offset is taken to be in `zone`. Digits after the sixth are cut off; a leap second
-    counts as the end of the second before it. Raises `CursorError` for anything else.
+    What has no offset is taken to be in `zone`; a time that clocks there skip is the last instant
+    before, so that no bound, which clocks do show, parts it from the rows around it. Digits after
+    the sixth are cut off; a leap second counts as the end of the second before it. Raises
+    `CursorError` for anything else.
 
     >>> instant("2024-05-01t10:00:00.9999999+02:00", "UTC").isoformat()
     '2024-05-01T08:00:00.999999+00:00'
+    >>> instant("2024-03-31T02:30:00", "Europe/Berlin").isoformat()
+    '2024-03-31T00:59:59.999999+00:00'
     """
     found = value
     if isinstance(value, str):
         # RFC 3339, section 5.6: `t` and `z` may be lower case, a second may be the 61st.
         text = re.sub(r":60(?:\.\d*)?(?=$|[Z+-])", ":59.999999", value.upper())
         try:
-            found = datetime.fromisoformat(text)
+            # A day has ten characters at the most, a time eleven at the least.
+            found = (date if len(text) < 11 else datetime).fromisoformat(text)
         except ValueError:
             found = None
     if isinstance(found, date) and not isinstance(found, datetime):
@@ -73,9 +78,31 @@ def instant(value: Any, zone: str) -> datetime:
     if not isinstance(found, datetime):
         raise CursorError(f"expected a time, got {value!r}")
     try:
-        return (found if found.tzinfo else found.replace(tzinfo=zone_of(zone))).astimezone(UTC)
+        return found.astimezone(UTC) if found.tzinfo else _shown(found, zone_of(zone))
     except OverflowError:
         raise CursorError(f"expected a time of the years 1 to 9999, got {value!r}") from None
+
+
+def _shown(clock: datetime, where: tzinfo) -> datetime:
+    local = clock.replace(tzinfo=where)
+    found = local.astimezone(UTC)
+    if found.astimezone(where).replace(tzinfo=None) == clock:
+        return found
+    # Skipped: by the offset before that is after the change, by the one after it is before.
+    early, late = (local.replace(fold=fold).astimezone(UTC) for fold in (1, 0))
+    return _change(early, late, where) - timedelta.resolution
+
+
+def _change(before: datetime, after: datetime, where: tzinfo) -> datetime:
+    """When clocks change between the two: the first instant with another offset than `before`."""
+    offset = before.astimezone(where).utcoffset()
+    while after - before > timedelta.resolution:
+        middle = before + (after - before) // 2
+        if middle.astimezone(where).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after
 
 
 def midnight(day: date, zone: str) -> datetime:
@@ -122,14 +149,7 @@ def unambiguous(point: datetime, zone: str) -> datetime:
     if not twice:
         return point
     before = local.replace(fold=0).astimezone(UTC)
-    after = before + twice
-    while after - before > timedelta.resolution:
-        middle = before + (after - before) // 2
-        if middle.astimezone(where).utcoffset() == offset:
-            before = middle
-        else:
-            after = middle
-    return after - twice
+    return _change(before, before + twice, where) - twice
 
 
 def instants(column: pa.ChunkedArray, zone: str, *, local: bool = False) -> pa.ChunkedArray:
@@ -142,8 +162,7 @@ def instants(column: pa.ChunkedArray, zone: str, *, local: bool = False) -> pa.C
     import pyarrow.compute as pc
 
     kind = column.type
-    # Of a time that never was, as clocks went forward over it, the last instant before: bounds are
-    # later on clocks too. Of a day that begins so, its first.
+    # As `instant` has it, and a day that begins so with its first instant.
     gap: Gap = "latest" if pa.types.is_date(kind) else "earliest"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _written(column, zone)
@@ -165,8 +184,7 @@ def instants(column: pa.ChunkedArray, zone: str, *, local: bool = False) -> pa.C
 def placed(column: pa.ChunkedArray, zone: str, gap: Gap) -> pa.ChunkedArray:
     """The instants at which clocks in `zone` first show the microseconds of a column.
 
-    Of a time that they never show, the "earliest" or "latest" instant beside the gap; with "raise"
-    it raises `pyarrow.ArrowInvalid`.
+    Of a time that they never show, the "earliest" or "latest" instant beside the gap.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -190,10 +208,7 @@ def placed(column: pa.ChunkedArray, zone: str, gap: Gap) -> pa.ChunkedArray:
         cells = pc.shift_right(micros, pa.scalar(_CELL, number)).dictionary_encode()
         first = pc.shift_left(cells.dictionary, pa.scalar(_CELL, number))
         ends = pa.concat_arrays([first, pc.add(first, pa.scalar((1 << _CELL) - 1, number))])
-        try:
-            offsets = pc.subtract(ends, exact(ends))
-        except pa.ArrowInvalid:  # one of them is never shown
-            return pa.chunked_array([exact(micros).cast(utc)])
+        offsets = pc.subtract(ends, exact(ends))
         before, after = offsets[: len(first)], offsets[len(first) :]
         same = pc.if_else(pc.equal(before, after), before, pa.scalar(None, number))
         found = pc.subtract(micros, same.take(cells.indices))
@@ -229,9 +244,9 @@ def _written(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
             return _micros(pc.cast(pc.ascii_upper(column), nanos))
         if reads(some, days):
             found = column.cast(days)
-            return distinct(found, lambda each: placed(each.cast(clocks), zone, "raise"))
+            return distinct(found, lambda each: placed(each.cast(clocks), zone, "latest"))
         if reads(some, clocks):
-            return placed(pc.cast(column, clocks), zone, "raise")
+            return placed(pc.cast(column, clocks), zone, "earliest")
     return each(column, lambda text: instant(text, zone), pa.timestamp("us", "UTC"))
 
 

@@ -170,6 +170,24 @@ def test_columns_of_clocks() -> None:
         assert found.to_pylist() == [utc(text) for text in expected]
 
 
+@pytest.mark.parametrize(
+    ("text", "zone", "before"),
+    [
+        ("2024-03-31T02:00:00", "Europe/Berlin", "2024-03-31T00:59:59.999999Z"),
+        ("2024-03-31T02:59:59.999999", "Europe/Berlin", "2024-03-31T00:59:59.999999Z"),
+        ("2024-03-31T03:00:00", "Europe/Berlin", "2024-03-31T01:00:00Z"),
+        ("2024-10-06T02:15:00", "Australia/Lord_Howe", "2024-10-05T15:29:59.999999Z"),
+        ("2024-03-10T00:00:00", "America/Havana", "2024-03-10T04:59:59.999999Z"),
+        ("2024-03-10", "America/Havana", "2024-03-10T05:00:00Z"),
+        ("2011-12-30T12:00:00", "Pacific/Apia", "2011-12-30T09:59:59.999999Z"),
+    ],
+)
+def test_a_time_that_clocks_skip(text: str, zone: str, before: str) -> None:
+    """It is the last instant before, by itself and in a column; a day begins when it does."""
+    assert instant(text, zone) == utc(before)
+    assert instants(pa.chunked_array([[text]]), zone).to_pylist() == [utc(before)]
+
+
 @pytest.mark.parametrize("column", [pa.array([1.5]), pa.array([True]), pa.array([["x"]])])
 def test_columns_of_no_times(column: pa.Array) -> None:
     """Other columns are refused by their type, texts by their value."""

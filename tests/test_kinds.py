@@ -284,6 +284,33 @@ def test_an_hour_that_clocks_show_twice() -> None:
     ]
 
 
+CLOCKS = [
+    Pattern(form, zone=zone)
+    for form in ("%Y-%m-%d %H:%M", "%Y-%m-%d %H", "%Y-%m-%d")
+    for zone in ("Europe/Berlin", "Australia/Lord_Howe", "America/Havana", "Asia/Beirut")
+]
+# Around nights in which clocks of these zones go forward, and back.
+nights = st.builds(
+    lambda day, seconds: naive(day) + timedelta(seconds=seconds),
+    st.sampled_from(["2024-03-31", "2024-10-27", "2024-10-06", "2024-04-07", "2024-03-10"]),
+    st.integers(-86400, 2 * 86400),
+)
+
+
+@given(st.sampled_from(CLOCKS), nights, nights)
+def test_rows_are_on_the_side_of_a_bound_where_the_api_has_them(
+    kind: Pattern, row: datetime, border: datetime
+) -> None:
+    """Which compares what clocks show; so do rows of times that were never shown, or shown twice.
+
+    Of two ranges that meet at a bound, the one that is given a row is the one that takes it.
+    """
+    text = row.strftime(kind.format)
+    bound = kind.floor(border.replace(tzinfo=UTC))
+    assert (kind.read(text) < bound) == (text < kind.write(bound))
+    assert kind.points(pa.chunked_array([[text]])).to_pylist() == [kind.read(text)]
+
+
 @given(st.one_of(times, st.integers(), st.text()))
 def test_points_are_kept_as_json(point: Any) -> None:
     """What is packed is a text or an integer, and comes back as the point it was."""

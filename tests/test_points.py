@@ -122,6 +122,19 @@ def test_timestamps_of_clocks(times: list[datetime], zone: str, unit: str, nulls
     assert instants(column, zone).to_pylist() == expected
 
 
+@given(columns, zones, st.booleans())
+def test_clocks_are_read_alike(times: list[datetime], zone: str, nulls: bool) -> None:
+    """By value and by column, as texts and as timestamps, whether or not they were ever shown."""
+    times = [time.replace(microsecond=0) for time in times]
+    kind = Pattern("%Y-%m-%d %H:%M:%S", zone=zone)
+    rows = many(times, nulls=nulls)
+    expected = [None if time is None else instant(time, zone) for time in rows.to_pylist()]
+    assert instants(rows, zone).to_pylist() == expected
+    texts = many([time.isoformat(" ") for time in times], nulls=nulls)
+    for each in (Times(zone=zone), kind):
+        assert in_bulk(each, texts) == one_by_one(each, texts) == expected
+
+
 @given(columns, zones, st.sampled_from(["earliest", "latest"]))
 def test_placed_is_what_arrow_says(times: list[datetime], zone: str, gap: Any) -> None:
     """Cell by cell it says what Arrow does of each time, of those that clocks skip, too."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from blocks.errors import ConfigError, CursorError
-from blocks.instants import distinct, each, floor, instant, instants, unambiguous, zone_of
+from blocks.instants import distinct, each, floor, instant, instants, placed, unambiguous, zone_of
 from blocks.kinds.times import check_step
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _STEPS = (
     timedelta(hours=1),
     timedelta(days=1),
 )
+_MINUTE = timedelta(minutes=1)
 _SAMPLE = datetime(2001, 11, 22, 17, 34, 45, 678901, tzinfo=UTC)
 # Of so many texts it is seen whether they repeat.
 _SOME = 100
@@ -34,7 +35,9 @@ class Pattern:
 
     The step is as fine as the format; a longer one says that the API looks no closer. Clocks show
     an hour twice when they go back: `floor`, and so every bound, keeps off it, to where it begins
-    the first time. Floor what you write as a bound yourself.
+    the first time. Floor what you write as a bound yourself. An hour that clocks skip going forward
+    is the last instant before: whatever the bounds, its rows are on the side where an API has them
+    that compares what clocks show.
 
     >>> minutes = Pattern("%Y-%m-%d %H:%M", zone="Europe/Berlin")
     >>> minutes.read("2024-05-01 10:00").isoformat(), minutes.step.seconds
@@ -48,6 +51,7 @@ class Pattern:
     _: KW_ONLY
     zone: str = "UTC"
     step: timedelta = timedelta()
+    _finest: timedelta = field(init=False, repr=False, compare=False, default=timedelta())
 
     def __post_init__(self) -> None:
         zone_of(self.zone)
@@ -57,6 +61,7 @@ class Pattern:
         except (CursorError, StopIteration):
             message = f"format: expected one of times or days, got {self.format!r}"
             raise ConfigError(message) from None
+        object.__setattr__(self, "_finest", finest)
         if not self.step:
             object.__setattr__(self, "step", finest)
         check_step(self.step, self.zone)
@@ -68,9 +73,15 @@ class Pattern:
         if not isinstance(value, str):
             return instant(value, self.zone)
         try:
-            return instant(datetime.strptime(value, self.format), self.zone)  # noqa: DTZ007
+            clock = datetime.strptime(value, self.format)  # noqa: DTZ007
         except ValueError:
             raise CursorError(f"expected a time as {self.format}, got {value!r}") from None
+        found = instant(clock, self.zone)
+        if self._finest > _MINUTE and self._local and self._clock(found) != clock:
+            # Skipped. If not to its end, as a day that begins at one, it is what is left of it.
+            last = instant(clock + self._finest - timedelta.resolution, self.zone)
+            found = min(found + timedelta.resolution, last)
+        return found
 
     def points(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Timestamps in UTC."""
@@ -107,12 +118,25 @@ class Pattern:
             # The directives that are the same in C: Arrow is much faster (bench/cursors.py).
             found = pc.strptime(texts, format=self.format, unit="us", error_is_null=True)
             if found.null_count == texts.null_count:
-                return instants(found, self.zone)
+                return self._placed(found)
         return each(texts, self.read, pa.timestamp("us", "UTC"))
+
+    def _placed(self, clocks: pa.ChunkedArray) -> pa.ChunkedArray:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self._finest <= _MINUTE:
+            return placed(clocks, self.zone, "earliest")
+        ends = pc.add(clocks, pa.scalar(self._finest - timedelta.resolution, pa.duration("us")))
+        first, last = placed(clocks, self.zone, "latest"), placed(ends, self.zone, "earliest")
+        return pc.if_else(pc.less(last, first), last, first)
 
     @property
     def _local(self) -> bool:
         return "%z" not in self.format
+
+    def _clock(self, point: datetime) -> datetime:
+        return point.astimezone(zone_of(self.zone)).replace(tzinfo=None)
 
     def _text(self, point: datetime) -> str:
         return point.astimezone(zone_of(self.zone)).strftime(self.format)
