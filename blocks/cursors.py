@@ -7,9 +7,10 @@ resource state it is committed with the rows themselves: `blocks.dlt.cursor` bin
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from weakref import ref
 
 from blocks.errors import ConfigError, CursorError
 from blocks.kinds import Kind, Point, bound, kind_for, pack, unpack
@@ -79,6 +80,7 @@ class Cursor:
         self.kind = kind = kind_for(start) if kind is None else kind
         self._state = state
         self._missing = missing
+        self._last: tuple[Callable[[], Any], Any] = (lambda: None, None)
         self._counts = {"before": 0, "beyond": 0, "observed": 0, "masked": 0}
         if missing not in ("keep", "drop", "raise"):
             raise ConfigError(f"missing: expected keep, drop or raise, got {missing!r}")
@@ -176,9 +178,8 @@ class Cursor:
         if (points := self._points(table, "masked")) is None:
             return pa.repeat(self._missing == "keep", len(table))
         points, lower = _comparable(points, self._lower)
-        before = (pc.less_equal if self._exclusive else pc.less)(points, lower)
+        outside = before = (pc.less_equal if self._exclusive else pc.less)(points, lower)
         self._counts["before"] += pc.sum(before).as_py() or 0
-        outside = before
         if self._upper is not None:
             points, upper = _comparable(points, self._upper)
             beyond = pc.greater_equal(points, upper)
@@ -259,12 +260,14 @@ class Cursor:
             self._count(by, len(table))
             return None
         self._found = True
-        column = table.column(self.column)
-        self._count(by, column.null_count)
-        try:
-            return self.kind.points(column)
-        except CursorError as error:
-            raise CursorError(f"cursor {self.column}: {error}") from error
+        self._count(by, table[self.column].null_count)
+        # Once for `observe` and `within` of the same table.
+        if self._last[0]() is not table:
+            try:
+                self._last = (ref(table), self.kind.points(table[self.column]))
+            except CursorError as error:
+                raise CursorError(f"cursor {self.column}: {error}") from error
+        return self._last[1]
 
     def _count(self, by: str, rows: int) -> None:
         if not rows:

@@ -371,6 +371,31 @@ def test_stale(caplog: pytest.LogCaptureFixture) -> None:
         Cursor("id", start=0, state={}).stale(retention, now)
 
 
+@dataclass(frozen=True)
+class Counted(Integers):
+    """Integers that tell of the columns they were asked to read."""
+
+    read_so_far: list[int] = field(default_factory=list)
+
+    def points(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """As they are."""
+        self.read_so_far.append(len(column))
+        return Integers.points(self, column)
+
+
+def test_a_table_is_read_once() -> None:
+    """Though it is observed and masked, in any order; another one is another."""
+    kind = Counted()
+    seen = Cursor("id", start=2, state={}, kind=kind)
+    one, other = table(1, 2, column="id"), table(3, column="id")
+    for page in (one, other, one):
+        for look in (seen.observe, seen.within, seen.observe):
+            look(page)
+    assert kind.read_so_far == [2, 1, 2]
+    assert seen.within(table(1, 5, column="id")).to_pylist() == [False, True]
+    assert (seen.mark, seen.counts["before"]) == (3, 3)
+
+
 def test_repr() -> None:
     """It says the column and the range."""
     assert repr(Cursor("id", start=0, state={})) == "<Cursor id from 0>"
