@@ -54,7 +54,7 @@ bench: .venv/.ready-dev ## Measure: the normalizer, pipelines, limits, latency, 
 
 clean: ## Remove the environment and everything generated
 	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -f blocks/normalize/_builder.*.so
+	rm -f blocks/_layouts.*.so blocks/normalize/_builder.*.so
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up runs again only when pyproject.toml changed; the stamp's name is the extra it installed.

@@ -11,33 +11,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from blocks.clocks import Gap, placed
 from blocks.errors import ConfigError, CursorError
+from blocks.layouts import CLOCK, DAY, INSTANT, Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "Gap",
     "distinct",
     "each",
     "floor",
     "instant",
     "instants",
     "midnight",
-    "placed",
     "unambiguous",
     "zone_of",
 ]
-
-Gap: TypeAlias = Literal["earliest", "latest"]
-"""Which instant is meant by a time that clocks skip: the last before, or the first after."""
-
-# Of 2**35 us each; and up to how many values are not worth them.
-_CELL = 35
-_FEW = 1000
 
 
 @lru_cache(maxsize=64)
@@ -181,45 +174,18 @@ def instants(column: pa.ChunkedArray, zone: str, *, local: bool = False) -> pa.C
         raise CursorError(f"expected times of the years 1 to 9999: {error}") from error
 
 
-def placed(column: pa.ChunkedArray, zone: str, gap: Gap) -> pa.ChunkedArray:
-    """The instants at which clocks in `zone` first show the microseconds of a column.
-
-    Of a time that they never show, the "earliest" or "latest" instant beside the gap.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    utc, number = pa.timestamp("us", "UTC"), pa.int64()
-    micros = column.cast(number).combine_chunks()
-
-    def exact(some: pa.Array) -> pa.Array:
-        clocks = some.cast(pa.timestamp("us"))
-        found = pc.assume_timezone(clocks, zone, ambiguous="earliest", nonexistent=gap)
-        return found.cast(number)
-
-    if zone == "UTC":
-        found = micros
-    elif len(micros) < _FEW:
-        found = exact(micros)
-    else:
-        # One by one that takes 65 ns a value, so 13 (bench/cursors.py). Clocks never change twice
-        # within a cell of 2**35 us, nine and a half hours: where its first and its last time are as
-        # far from UTC, all between them are. What is in other cells is looked up one by one.
-        cells = pc.shift_right(micros, pa.scalar(_CELL, number)).dictionary_encode()
-        first = pc.shift_left(cells.dictionary, pa.scalar(_CELL, number))
-        ends = pa.concat_arrays([first, pc.add(first, pa.scalar((1 << _CELL) - 1, number))])
-        offsets = pc.subtract(ends, exact(ends))
-        before, after = offsets[: len(first)], offsets[len(first) :]
-        same = pc.if_else(pc.equal(before, after), before, pa.scalar(None, number))
-        found = pc.subtract(micros, same.take(cells.indices))
-        if found.null_count != micros.null_count:
-            rest = pc.and_(found.is_null(), micros.is_valid())
-            found = pc.replace_with_mask(found, rest, exact(micros.filter(rest)))
-    return pa.chunked_array([found.cast(utc)])
-
-
 def _written(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
-    """Of texts: as Arrow reads the common forms, many times faster than Python."""
+    """Of texts: as C reads the common forms, or Arrow, or Python, which is slowest by far."""
+    if (found := INSTANT.read(column)) is not None:
+        return found
+    local: dict[Layout, Gap] = {CLOCK: "earliest", DAY: "latest"}
+    for form, gap in local.items():
+        if (found := form.read(column)) is not None:
+            return placed(found, zone, gap)
+    return _cast(column, zone)
+
+
+def _cast(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 

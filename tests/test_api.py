@@ -165,6 +165,9 @@ blocks.client
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> httpx.AsyncClient
+blocks.clocks
+    Gap
+    placed(column: pa.ChunkedArray, zone: str, gap: Gap) -> pa.ChunkedArray
 blocks.closing
     closing(items: AsyncIterable[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]
 blocks.connections
@@ -470,7 +473,6 @@ blocks.headers
     http_date(text: str, now: datetime) -> datetime | None
     retry_after(response: httpx.Response, now: datetime) -> float | None
 blocks.instants
-    Gap
     distinct(
         column: pa.ChunkedArray,
         read: Callable[[pa.ChunkedArray], pa.ChunkedArray],
@@ -484,7 +486,6 @@ blocks.instants
     instant(value: Any, zone: str) -> datetime
     instants(column: pa.ChunkedArray, zone: str, *, local: bool = False) -> pa.ChunkedArray
     midnight(day: date, zone: str) -> datetime
-    placed(column: pa.ChunkedArray, zone: str, gap: Gap) -> pa.ChunkedArray
     unambiguous(point: datetime, zone: str) -> datetime
     zone_of(name: str) -> tzinfo
 blocks.intervals
@@ -619,6 +620,19 @@ blocks.kinds
     kind_for(start: Any) -> Kind
     pack(point: Point) -> str | int
     unpack(kept: str | int, kind: Kind | None = None) -> Point
+blocks.layouts
+    CLOCK
+    DAY
+    INSTANT
+    class Layout
+        __init__(
+            model: bytes,
+            marks: bytes,
+            tail: str = '',
+            names: _Names = ((), (), ()),
+        )
+        read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray | None
+    layout(form: str) -> Layout | None
 blocks.ledger
     class Ledger
         __init__(

@@ -170,10 +170,14 @@ ALLOWED: dict[str, set[str]] = {
     "blocks.formats": {"blocks.errors", "pyarrow", "zlib_ng"},
     "blocks.fields": {"blocks.errors", "pyarrow"},
     "blocks.deletes": {"blocks.errors", "blocks.json", "blocks.places", "httpx", "pyarrow"},
-    # What remembers, from small to large: instants, the values APIs write, ranges of them, how far
-    # one was read; for each parent; and the gaps of a range, which windows fill.
-    "blocks.instants": {"blocks.errors", "pyarrow"},
-    "blocks.kinds": {"blocks.errors", "blocks.instants", "pyarrow"},
+    # What remembers, from small to large: times in columns, instants, the values APIs write, ranges
+    # of them, how far one was read; for each parent; and the gaps of a range, which windows fill.
+    "blocks.clocks": {"pyarrow"},
+    "blocks.layouts": {"pyarrow"},
+    "blocks.instants": {"blocks.clocks", "blocks.errors", "blocks.layouts", "pyarrow"},
+    "blocks.kinds": {
+        *("blocks.clocks", "blocks.errors", "blocks.instants", "blocks.layouts", "pyarrow"),
+    },
     "blocks.cursors": {"blocks.errors", "blocks.kinds", "pyarrow"},
     "blocks.partitions": {"blocks.cursors", "blocks.errors", "blocks.kinds", "pyarrow"},
     "blocks.calendars": {"blocks.errors", "blocks.instants", "blocks.kinds"},

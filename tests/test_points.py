@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blocks.clocks import placed
 from blocks.errors import CursorError
-from blocks.instants import instant, instants, placed, zone_of
+from blocks.instants import instant, instants, zone_of
 from blocks.kinds import Dates, Epoch, Integers, Kind, Pattern, Times
 from tests.fuzz.texts import damaged
 

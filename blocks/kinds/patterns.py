@@ -7,9 +7,11 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from blocks.clocks import placed
 from blocks.errors import ConfigError, CursorError
-from blocks.instants import distinct, each, floor, instant, instants, placed, unambiguous, zone_of
+from blocks.instants import distinct, each, floor, instant, instants, unambiguous, zone_of
 from blocks.kinds.times import check_step
+from blocks.layouts import layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,6 +91,9 @@ class Pattern:
 
         if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
             return instants(column, self.zone, local=self._local)
+        known = layout(self.format)
+        if known is not None and (found := known.read(column)) is not None:
+            return self._placed(found) if self._local else found
         some = column.slice(0, _SOME)
         if len(some.unique()) <= len(some) // 2:
             return distinct(column, self._read)
