@@ -21,6 +21,7 @@ import httpx
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from blocks import testing
 from blocks.client import client
 from blocks.cursors import Cursor
 from blocks.dlt import cursor, load, partitions
@@ -28,6 +29,8 @@ from blocks.fetch import pages
 from blocks.kinds import Integers, Kind, Pattern, Times
 from blocks.network import prefetch
 from blocks.paginators import NextToken
+from blocks.places import Header
+from blocks.testing import unwrap, wrap
 from tests.warehouse import Warehouse
 
 START = "2024-05-01T00:00:00Z"
@@ -535,6 +538,73 @@ def test_migration(tmp_path: Path, guide: dict[str, Any]) -> None:
         warehouse.run(guide["migrated"]([{"id": changed, "changed": changed}]))
     assert guide["asked"] == [Times().write(instant(at(minute))) for minute in (5, 6)]
     assert warehouse.query("SELECT count(*) FROM legacy") == [(3,)]
+
+
+class Prices:
+    """Prices that bear no time; a listing says up to when it is, in a header and in its body."""
+
+    def __init__(self) -> None:
+        self.now = instant(START)
+        self.rows: dict[int, tuple[datetime, int]] = {}
+        self.silent = False
+
+    def put(self, number: int, price: int) -> None:
+        """Make or change a price, a minute after the last."""
+        self.now += MINUTE
+        self.rows[number] = (self.now, price)
+
+    def api(self) -> testing.Api:
+        """What lists them by id, two a page."""
+        api = testing.Api()
+
+        @api.get("/prices", query="since cursor")
+        def prices(call: testing.Call) -> testing.Answer:
+            since = instant(call.query["since"])
+            found = sorted(number for number, (at, _) in self.rows.items() if at >= since)
+            left = [number for number in found if number > unwrap(call.query.get("cursor"), -1)]
+            rows = [{"id": number, "price": self.rows[number][1]} for number in left[:2]]
+            body = {"rows": rows, "next": wrap(left[1]) if len(left) > 2 else None}
+            if self.silent:
+                return testing.Answer(body)
+            as_of = self.now.isoformat()
+            return testing.Answer({**body, "meta": {"as_of": as_of}}, headers={"X-As-Of": as_of})
+
+        return api
+
+
+@pytest.mark.parametrize("place", [Header("X-As-Of"), "meta.as_of"])
+def test_a_listing_that_says_up_to_when_it_is(
+    tmp_path: Path, guide: dict[str, Any], place: Any
+) -> None:
+    """What changes while it is read comes with the next run, wherever the time stands."""
+    warehouse = Warehouse(tmp_path)
+    prices = Prices()
+    for number in range(5):
+        prices.put(number, 1)
+
+    def change() -> None:
+        prices.put(0, 2)  # read on the page before
+        prices.put(3, 2)  # not read yet
+        prices.put(9, 1)
+
+    def state() -> Any:
+        (source,) = warehouse.pipeline().state["sources"].values()
+        return source["resources"]["prices"]["cursors"]
+
+    with testing.serving(prices.api()) as server:
+        server.before(2, change)
+        warehouse.run(guide["prices"](server.url, place))
+        assert state() == {"as_of": "2024-05-01T00:05:00Z"}
+        warehouse.run(guide["prices"](server.url, place))
+        assert state() == {"as_of": "2024-05-01T00:08:00Z"}
+        asked = [request.query["since"] for request in server.requests]
+        # What was told is read again, as more may have come in the same moment.
+        assert [*dict.fromkeys(asked)] == ["2024-01-01T00:00:00Z", "2024-05-01T00:05:00Z"]
+        prices.silent = True
+        warehouse.run(guide["prices"](server.url, place))
+        assert state() == {"as_of": "2024-05-01T00:08:00Z"}
+    found = warehouse.query("SELECT id, price FROM prices ORDER BY 1")
+    assert found == [(number, price) for number, (_, price) in sorted(prices.rows.items())]
 
 
 def test_sync_tokens(tmp_path: Path, guide: dict[str, Any]) -> None:
