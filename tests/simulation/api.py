@@ -58,8 +58,8 @@ class World:
     """Rows of parents, listed by the time they bear, "changed", and by id.
 
     A row appears up to `late` after that time. `changes` says whether rows change, and whether they
-    bear the time of it then. Pages begin after the last row of the page before, so they hold while
-    rows move. A request takes three seconds.
+    bear the time of it then; `history` has every version of each. Pages begin after the last row of
+    the page before, so they hold while rows move. A request takes three seconds.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class World:
         self.now = BEGIN
         self.writing = writing
         self.rows: dict[int, Row] = {}
+        self.history: list[Row] = []
         self.gone: list[int] = []
         self.parents = [1]
         self.suspended: set[int] = set()
@@ -179,6 +180,7 @@ class World:
         row |= {"changed": self.writing.write(time), "deleted": deleted}
         wait = random.choice([0.0, random.random()]) * self._late if late else timedelta()
         self._coming.append((self.now + wait, row))
+        self.history.append(row)
         self.pass_by(timedelta())
 
     # What is asked.

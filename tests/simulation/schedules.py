@@ -103,7 +103,7 @@ class _Play:
         self.result = result
         self.random = Random(f"{plan.source} {plan.seed} schedule")
         self.ways = ["insert", "insert"]
-        if not plan.append:
+        if plan.versions or not plan.append:
             self.ways += ["update", "update"]
         if plan.deletes != "none":
             self.ways.append("flag" if plan.deletes == "flag" else "delete")
@@ -218,7 +218,9 @@ class _Play:
         plan = self.plan
         found = self._found()
         live = [*self.world.versions()]
-        if plan.append or (quiet and (last or plan.source != "windows")):
+        if plan.append:
+            allowed = _contents(self.world.history)  # each version once
+        elif quiet and (last or plan.source != "windows"):
             allowed = _contents(there) | _contents(live)  # late rows appear in quiet runs, too
         else:
             allowed = Counter(dict.fromkeys(found, 1))

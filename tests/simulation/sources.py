@@ -84,6 +84,8 @@ class Plan:
     size: int
     every: Any
     most: int
+    versions: bool
+    """Whether rows change that are appended, each change a row of its own."""
 
     @classmethod
     def draw(cls, source: Name, seed: int) -> Self:
@@ -119,12 +121,13 @@ class Plan:
             random.choice([timedelta(hours=2), timedelta(hours=6), "day"] if finer else ["day"]),
             # Where rows are appended no parent may share a mark before all are complete.
             10_000 if append else random.choice([4, 5, 6] if source == "crowd" else [2, 3, 10_000]),
+            source == "append" and random.random() < 0.5,
         )
 
     def world(self) -> World:
         """The API."""
         changes: Literal["never", "moving", "staying"] = "moving"
-        if self.append:
+        if self.append and not self.versions:
             changes = "never"
         elif self.source == "windows":
             changes = "staying"
