@@ -84,6 +84,9 @@ def backfill(
     first, and its conditions are those of `backfill`; a load that fails ends it with dlt's error,
     with all earlier ones done.
 
+    Where other runs merge into the same tables meanwhile, let their cursors look back as long as a
+    load takes: what was read for it may be older than what they have loaded before it was.
+
     Raises `ConfigError` for a source that replaces its tables: the last window would be all.
     """
     if per_load < 1:

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dlt
 import duckdb
+import httpx
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from blocks import testing
 from blocks.backfill import Progress, backfill
+from blocks.client import client
+from blocks.dlt import cursor, load
 from blocks.errors import ConfigError
+from blocks.fetch import pages
 from blocks.intervals import Interval, Intervals
-from blocks.kinds import Integers
+from blocks.kinds import Integers, Times
+from blocks.network import prefetch
+from blocks.paginators import NextToken
+from blocks.testing import unwrap, wrap
 from tests.kills.child import Order, pipeline, tens, window
 from tests.kills.matrix import Process
+
+START = datetime(2024, 5, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +192,112 @@ def test_times_are_windows_too(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     ]
     assert lines[-1].endswith("4 of 4 windows, 0:00:00 left")
     assert query(tmp_path, "SELECT count(*) FROM months") == [(4,)]
+
+
+class Orders:
+    """Orders by the time they changed; a minute goes by with each change."""
+
+    def __init__(self) -> None:
+        self.now = START + 5 * MINUTE
+        self.rows: dict[int, dict[str, Any]] = {}
+        for number in range(30):
+            self.put(number, START - (30 - number) * MINUTE)
+
+    def put(self, number: int, at: datetime | None = None, *, deleted: bool = False) -> None:
+        """Make or change an order."""
+        version = self.rows.get(number, {"version": 0})["version"] + 1
+        self.now += MINUTE * (at is None)
+        changed = Times().write(at or self.now)
+        row = {"id": number, "changed": changed, "version": version, "deleted": deleted}
+        self.rows[number] = row
+
+    def change(self, read: list[int]) -> None:
+        """One that was just read, some that were not, a deletion, and a new one."""
+        self.put(read[0])
+        self.put(read[-1], deleted=True)
+        old = min(self.rows.values(), key=lambda row: str(row["changed"]))
+        self.put(old["id"])
+        self.put(len(self.rows))
+
+    def api(self) -> testing.Api:
+        """What lists them, three a page, each after the last row of the page before."""
+        api = testing.Api()
+
+        @api.get("/orders", query="since until cursor")
+        def orders(call: testing.Call) -> dict[str, Any]:
+            since, until = call.query["since"], call.query.get("until", "9")
+            last = unwrap(call.query.get("cursor"), ["", 0])
+            found = sorted(
+                ([row["changed"], row["id"]], row)
+                for row in self.rows.values()
+                if since <= row["changed"] < until and [row["changed"], row["id"]] > last
+            )
+            more = wrap(found[2][0]) if len(found) > 3 else None
+            return {"rows": [row for _, row in found[:3]], "next": more}
+
+        return api
+
+
+@pytest.mark.parametrize(("lookback", "same"), [(timedelta(hours=1), True), (None, False)])
+def test_a_history_beside_daily_runs(
+    tmp_path: Path, lookback: timedelta | None, same: bool
+) -> None:
+    """Rows change while both are at it, and a load fails: in the end the table is the API's.
+
+    If the daily cursor looks back as long as a load of the history takes: without, a row that the
+    daily run loads before the history does is put back to what it was.
+    """
+    world = Orders()
+    hints: Any = {
+        "primary_key": "id",
+        "write_disposition": "merge",
+        "columns": {"deleted": {"data_type": "bool", "hard_delete": True}},
+    }
+
+    def listing(url: str, bounds: dict[str, Any]) -> Iterator[httpx.Response]:
+        api = client(url)
+        first = api.build_request("GET", "/orders", params=bounds)
+        return prefetch(pages(api, first, NextToken("next", "cursor")))
+
+    def made(name: str) -> dlt.Pipeline:
+        destination = dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb"))
+        folder = str(tmp_path / "pipelines")
+        return dlt.pipeline(
+            name, pipelines_dir=folder, destination=destination, dataset_name="data"
+        )
+
+    def daily() -> None:
+        @dlt.resource(name="orders", **hints)
+        def orders() -> Iterator[Any]:
+            options: Any = {"lookback": lookback, "clock": lambda: world.now}
+            seen = cursor("changed", start=START, **options)
+            yield from load(listing(server.url, {"since": seen.since}), seen, path="rows")
+
+        made("daily").run(orders, loader_file_format="parquet")
+
+    fails = [True]
+
+    def history(part: Interval) -> Any:
+        @dlt.resource(name="orders", **hints, file_format="parquet")
+        def orders() -> Iterator[Any]:
+            found = listing(server.url, {"since": part.since, "until": part.until})
+            for number, page in enumerate(found):
+                yield from load(page, path="rows")
+                if number == 1:
+                    world.change([row["id"] for row in page.json()["rows"]])
+                    with ThreadPoolExecutor(1) as other:  # as a process of its own would
+                        other.submit(daily).result()
+                    if fails.pop() if fails else False:
+                        raise ConnectionError
+
+        return orders
+
+    whole = Intervals("orders", start=START - 30 * MINUTE, end=START, state={}, kind=Times())
+    windows = whole.todo(10 * MINUTE)[::-1]
+    with testing.serving(world.api()) as server:
+        with pytest.raises(PipelineStepFailed):
+            backfill(made("history"), history, windows, name="orders")
+        assert backfill(made("history"), history, windows, name="orders") == 3
+        daily()
+    expected = [(n, row["version"]) for n, row in sorted(world.rows.items()) if not row["deleted"]]
+    assert (query(tmp_path, "SELECT id, version FROM orders ORDER BY 1") == expected) is same
