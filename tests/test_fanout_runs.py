@@ -295,6 +295,43 @@ def test_the_guide_loads_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ]
 
 
+def test_the_guide_keeps_a_mark_for_each_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A parent that is new, or was skipped, begins at the start, the others at their marks."""
+    names = guide(monkeypatch)
+    warehouse = Warehouse(tmp_path)
+
+    def issues(number: int, *updated: str) -> list[Row]:
+        return [
+            {"id": 10 * number + each, "updated_at": f"2024-{at}T00:00:00Z"}
+            for each, at in enumerate(updated)
+        ]
+
+    def run(*repos: list[Row] | None) -> list[str]:
+        rows = [{"id": number, "name": f"r{number}"} for number in range(len(repos))]
+        script = listing("/users/me/repos", rows)
+        for number, found in enumerate(repos):
+            place = f"/repos/me/r{number}/issues"
+            script |= {place: [NOT_FOUND]} if found is None else listing(place, found)
+        with serving(script) as server:
+            warehouse.run(list(names["changed_issues"](client(server.url), "me")))
+            asked = [sent.split(b" ")[1].decode() for sent in server.requests]
+        return sorted(each.partition("since=")[2] for each in asked if "since=" in each)
+
+    start = "2024-01-01T00%3A00%3A00Z"
+    assert run(issues(0, "05-02", "05-01"), None) == [start, start]
+    again = issues(0, "05-02", "06-01")
+    assert run(again, issues(1, "03-01"), issues(2, "02-01")) == [
+        start,
+        start,
+        start.replace("01-01", "05-02"),
+    ]
+    assert run([], [], []) == [start.replace("01-01", day) for day in ("02-01", "03-01", "06-01")]
+    found = warehouse.query("SELECT id, repo_id FROM issues ORDER BY 1")
+    assert found == [(0, 0), (1, 0), (10, 1), (20, 2)]
+
+
 def test_the_guide_asks_for_many_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that spoil a batch and those that are missing are in a table of their own."""
     names = guide(monkeypatch)
