@@ -30,7 +30,7 @@ from blocks.kinds import Integers, Kind, Pattern, Times
 from blocks.network import prefetch
 from blocks.paginators import NextToken
 from blocks.places import Header
-from blocks.testing import unwrap, wrap
+from blocks.testing import offset, unwrap, wrap
 from tests.warehouse import Warehouse
 
 START = "2024-05-01T00:00:00Z"
@@ -538,6 +538,75 @@ def test_migration(tmp_path: Path, guide: dict[str, Any]) -> None:
         warehouse.run(guide["migrated"]([{"id": changed, "changed": changed}]))
     assert guide["asked"] == [Times().write(instant(at(minute))) for minute in (5, 6)]
     assert warehouse.query("SELECT count(*) FROM legacy") == [(3,)]
+
+
+class Tickets:
+    """Tickets that move to where the newest are when they change; three a page.
+
+    The newest are listed by their place in the list, whatever moves; a search shows nine.
+    """
+
+    def __init__(self) -> None:
+        self.now = instant(START)
+        self.rows: dict[int, Row] = {}
+
+    def put(self, number: int, *, after: timedelta = MINUTE) -> None:
+        """Make or change one."""
+        self.now += after
+        version = self.rows[number]["version"] + 1 if number in self.rows else 0
+        self.rows[number] = {"id": number, "changed": Times().write(self.now), "version": version}
+
+    def change(self) -> None:
+        """One new, and two changed at once."""
+        self.put(len(self.rows))
+        self.put(3)
+        self.put(8, after=timedelta())
+
+    def api(self) -> testing.Api:
+        """Both endpoints."""
+        api = testing.Api()
+
+        def line() -> list[tuple[list[Any], Row]]:
+            return sorted(([row["changed"], row["id"]], row) for row in self.rows.values())
+
+        @api.get("/newest", query="cursor")
+        def newest(call: testing.Call) -> Row:
+            rows = [row for _, row in line()[::-1]]
+            page = offset(rows, unwrap(call.query.get("cursor"), 0), 3)
+            return {"rows": page.rows, "next": wrap(page.next)}
+
+        @api.get("/search", query="since cursor")
+        def search(call: testing.Call) -> Row:
+            shown, last = unwrap(call.query.get("cursor"), [0, [call.query["since"], -1]])
+            if shown == 9:
+                raise testing.Refused(400, "no more than nine")
+            left = [(key, row) for key, row in line() if key > last][:4]
+            more = wrap([shown + 3, left[2][0]]) if len(left) > 3 else None
+            return {"rows": [row for _, row in left[:3]], "next": more}
+
+        return api
+
+
+@pytest.mark.parametrize("name", ["tickets", "contacts"])
+def test_lists_that_move_while_they_are_read(
+    tmp_path: Path, guide: dict[str, Any], name: str
+) -> None:
+    """Newest first, or by searches with a cap: after a quiet run the table is the API's."""
+    warehouse = Warehouse(tmp_path)
+    api = Tickets()
+    for number in range(25):
+        api.put(number, after=MINUTE * (number % 3))
+    with testing.serving(api.api()) as server:
+        for number in (2, 3, 5):
+            server.before(number, api.change)
+        warehouse.run(guide[name](server.url))
+        api.change()
+        first = len(server.requests)
+        for _ in range(2):
+            warehouse.run(guide[name](server.url))
+        assert len(server.requests) - first < 2 * first
+    expected = [(row["id"], row["version"]) for row in api.rows.values()]
+    assert warehouse.query(f"SELECT id, version FROM {name} ORDER BY 1") == sorted(expected)
 
 
 class Prices:
