@@ -26,7 +26,7 @@ from blocks.client import client
 from blocks.cursors import Cursor
 from blocks.dlt import cursor, load, partitions
 from blocks.fetch import pages
-from blocks.kinds import Integers, Kind, Pattern, Times
+from blocks.kinds import Integers, Kind, Pattern, Texts, Times
 from blocks.network import prefetch
 from blocks.paginators import NextToken
 from blocks.places import Header
@@ -358,26 +358,38 @@ def test_backfills_leave_the_state_alone(tmp_path: Path) -> None:
         assert "cursors" not in str(fresh.pipeline().state)
 
 
-def test_ids(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "start", "write", "first"),
+    [
+        (Integers(unique=True), 0, int, "-1"),
+        (Texts(unique=True), "", lambda number: f"01HV{number:06}", ""),
+    ],
+)
+def test_ids(
+    kind: Kind, start: Any, write: Callable[[int], Any], first: str, tmp_path: Path
+) -> None:
     """Unique ids have no end, need no completion, and no row is asked for again."""
-    api = Api(order=int)
+    api = Api(order=int if start == 0 else str)
     for number in range(1, 5):
-        api.put(number, number)
+        api.put(number, write(number))
+    # Between pages more come, as ids grow: in this run or the next.
+    api.changes = {2: lambda: api.put(5, write(5))}
     warehouse = Warehouse(tmp_path)
 
     @dlt.resource(name="rows", write_disposition="append")
     def rows() -> Iterator[Any]:
-        seen = cursor("id", start=0, kind=Integers(unique=True))
-        first = httpx.Request("GET", f"{api.url}/rows", params={"after": seen.after})
-        found = prefetch(pages(client(api.url), first, NextToken("next", "cursor")))
+        seen = cursor("changed", start=start, kind=kind)
+        request = httpx.Request("GET", f"{api.url}/rows", params={"after": seen.after})
+        found = prefetch(pages(client(api.url), request, NextToken("next", "cursor")))
         yield from load(found, seen, path="rows")
 
     with serving(api):
         warehouse.run(rows)
-        api.put(5, 5)
+        api.put(6, write(6))
         warehouse.run(rows)
-    assert loaded(warehouse) == [1, 2, 3, 4, 5]
-    assert [query["after"] for query in api.asked if "cursor" not in query] == ["-1", "4"]
+    assert loaded(warehouse) == [1, 2, 3, 4, 5, 6]
+    asked = [query.get("after", "") for query in api.asked if "cursor" not in query]
+    assert asked == [first, str(write(5))]
 
 
 def test_a_lag_needs_times(tmp_path: Path) -> None:
