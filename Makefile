@@ -59,7 +59,7 @@ clean: ## Remove the environment and everything generated
 
 # Set-up runs again only when pyproject.toml changed; the stamp's name is the extra it installed.
 # An environment that is there is kept, unless its Python is gone or too old.
-.venv/.ready-%: pyproject.toml hatch_build.py $(wildcard blocks/normalize/native/*)
+.venv/.ready-%: pyproject.toml hatch_build.py $(wildcard blocks/native/* blocks/normalize/native/*)
 	@if ! $(BIN)/python -c '$(WILL_DO)' 2>/dev/null; then \
 		[ -n "$(PYTHON)" ] || { echo "Needs Python 3.11 or newer with venv (Debian: python3-venv)" >&2; exit 1; }; \
 		echo "Making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear .venv; fi
