@@ -2,10 +2,11 @@
 
     python bench/cursors.py [rows, default 200000]
 
-Orders as JSON pages of 1,000 rows are normalized; cursors over several columns observe the tables
-and mask them (`within`). dlt's incremental sees the same rows, as these tables and as parsed JSON,
-in a resource that is read to its end with it and without. CPU time, the best of three rounds, in
-turn. Then the size of the state after so many rows that share the highest time.
+Orders as JSON pages of 1,000 rows are normalized, and the wide issues of `normalize.py`, of which a
+row has twelve times the bytes; cursors over several columns observe the tables of the orders and
+mask them (`within`). dlt's incremental sees the same rows, as these tables and as parsed JSON, in a
+resource that is read to its end with it and without. CPU time, the best of three rounds, in turn.
+Then the size of the state after so many rows that share the highest time.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.corpora import issues
 from blocks.cursors import Cursor
 from blocks.kinds import Dates, Epoch, Integers, Kind, Pattern, Texts, Times
 from blocks.normalize import Normalizer
 
 ROUNDS = 3
 PAGE = 1000
+ISSUES = 10_000
 START = "2024-01-01T00:00:00Z"
 COLUMNS: dict[str, tuple[Kind, Any]] = {
     "updated_at": (Times(), START),
@@ -166,13 +169,21 @@ def main(rows: int) -> None:
     bodies = [json.dumps(page).encode() for page in parsed]
     made = [texts(table) for table in tables(bodies)]
 
-    (normalizing,) = least(lambda: [*tables(bodies)])
+    wide = [*issues(ISSUES, seed=1)]
+    normalizing, widely = least(lambda: [*tables(bodies)], lambda: [*tables(wide)])
     scale = 1e6 / rows
-    line("CPU s per million rows", "s", "of normalizing")
-    line(f"normalizing, {sum(map(len, bodies)) / 1e6:.0f} MB", f"{normalizing * scale:.2f}", "100%")
+    widely *= rows / ISSUES
+    line("CPU s per million rows", "s", "of orders", "of issues")
+    for name, pages, count, spent in (
+        ("orders", bodies, rows, normalizing),
+        ("issues", wide, ISSUES, widely),
+    ):
+        size = sum(map(len, pages)) / count
+        line(f"normalizing {name}, {size:,.0f} B a row", f"{spent * scale:.2f}", "")
 
     def said(name: str, seconds: float) -> None:
-        line(name, f"{seconds * scale:.3f}", f"{seconds / normalizing:.2%}")
+        shares = (f"{seconds / spent:.2%}" for spent in (normalizing, widely))
+        line(name, f"{seconds * scale:.3f}", *shares)
 
     for column, (kind, _) in COLUMNS.items():
         what = f"{type(kind).__name__}, {column}: {made[0].schema.field(column).type}"

@@ -56,7 +56,7 @@ from blocks.normalize.compiled import compiled
 # 5 to 20 MB each, less where dlt is slow: the whole run takes two to three minutes.
 RECORDS = {
     "issues": 15_000,
-    "events": 20_000,
+    "events": 60_000,
     "orders": 20_000,
     "metrics": 120_000,
     "drifting": 10_000,

@@ -10,7 +10,7 @@
 #include "json.h"
 #include "rows.h"
 
-#define LONGEST 512 /* of a key with escapes, in bytes */
+#define LONGEST 512 /* of a key or a time with escapes, in bytes */
 
 typedef struct {
     const char *at, *end;
@@ -46,6 +46,10 @@ static int take_text(Column *column, Reading *body, Py_ssize_t row)
     }
     if (!text.escaped) {
         return put_text(column, row, text.start, (Py_ssize_t)text.size);
+    }
+    if (column->type == 's' && text.size <= LONGEST) {
+        char plain[LONGEST];
+        return put_text(column, row, plain, (Py_ssize_t)written(&text, plain));
     }
     int done = column->type == 't' ? begin_text(column, row, (Py_ssize_t)text.size) : 0;
     if (done == 1) {
