@@ -91,6 +91,25 @@ def test_there_is_a_slowest_and_a_fastest() -> None:
     assert rate.statistics().rate == 64
 
 
+def test_rates_are_by_the_second_whatever_they_were_told_in() -> None:
+    """The fastest of 120 a minute is two a second, and so are a 64th and the growth of it."""
+    rate = Adaptive(120, 60, recovery=4)
+    rate.slower(sent=0.0, now=0.0)
+    rate.faster(now=0.5)
+    assert rate.statistics().rate == 1.25
+    for number in range(1, 100):
+        rate.faster(now=float(number))
+    assert rate.statistics().rate == 2.0
+    for number in range(100, 200):
+        rate.slower(sent=float(number), now=float(number))
+    assert rate.statistics().rate == 2 / 64
+    pace = Pace(XRateLimit("seconds"), 120, 60)
+    for left, expected in [("6000", 2.0), ("60", 1.0), ("1", 2 / 64)]:
+        headers = {"X-RateLimit-Remaining": left, "X-RateLimit-Reset": "60"}
+        pace.heed(httpx.Response(200, headers=headers), now=100.0)
+        assert pace.statistics().rate == expected
+
+
 def test_growth_is_earned_by_answers() -> None:
     """From nothing to all in `recovery` seconds of answers; a quiet hour earns one call's worth."""
     rate = Adaptive(10, recovery=100)

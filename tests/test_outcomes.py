@@ -19,6 +19,7 @@ def test_every_status_has_a_verdict(status: int) -> None:
     """By status alone, without a reason; what redirects or informs is "ok"."""
     found = verdict(httpx.Response(status))
     assert found == Verdict(found.outcome)
+    assert found.reason == ""
     assert found.outcome in OUTCOMES
     assert (found.outcome == "ok") == (status < 400)
 

@@ -38,6 +38,14 @@ def untrusted() -> httpx.ConnectError:
     return error
 
 
+def without_tls(reason: str) -> httpx.ConnectError:
+    """A handshake that failed for `reason`, in OpenSSL's words."""
+    error = httpx.ConnectError("TLS")
+    error.__cause__ = ssl.SSLError(1, f"[SSL: {reason}]")
+    error.__cause__.reason = reason
+    return error
+
+
 @pytest.mark.parametrize(
     ("outcome", "verdict"),
     [
@@ -61,6 +69,14 @@ def untrusted() -> httpx.ConnectError:
         (httpx.UnsupportedProtocol("gopher"), "fail"),
         (httpx.LocalProtocolError("header"), "fail"),
         (untrusted(), "fail"),
+        *(
+            (without_tls(reason), "fail")
+            for reason in (
+                *("NO_PROTOCOLS_AVAILABLE", "TLSV1_ALERT_PROTOCOL_VERSION"),
+                *("UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER"),
+            )
+        ),
+        (without_tls("UNEXPECTED_EOF_WHILE_READING"), "retry"),
         (BodyError("too large"), "fail"),
         (ValueError("ours"), "fail"),
     ],
