@@ -6,13 +6,19 @@ Retry-After, Link and the quotas have theirs beside the other tests of their mod
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
+
 import http_sf
 import msgspec
+import orjson
 import pytest
 
-from blocks.errors import CursorError
+from blocks.errors import CursorError, NormalizeError
 from blocks.instants import instant
-from blocks.json import loads, peek
+from blocks.json import count, loads, peek
+from blocks.normalize import Normalizer
+from blocks.normalize.flaws import find
 
 ACCEPTED = [
     *("0", "-0", "1e5", "1E+2", "-1.5e-3", '""', "null", "true", "false", "[]", "{}", " [1 , 2 ] "),
@@ -72,6 +78,114 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         peek(body, "")
     with pytest.raises(ValueError):  # noqa: PT011 - all that is promised
         loads(body)
+
+
+def takes(reader: Callable[[bytes], object], body: bytes) -> bool:
+    """Whether `reader` finds JSON in `body`."""
+    try:
+        reader(body)
+    except (ValueError, NormalizeError):  # msgspec's and orjson's are both of the first
+        return False
+    return True
+
+
+def readers() -> dict[str, Callable[[bytes], object]]:
+    """All of ours that take a whole body."""
+    return {
+        "peek": lambda body: peek(body, ""),
+        "loads": loads,
+        "normalizer": Normalizer("items"),
+    }
+
+
+# By the tokens of RFC 8259: section 2 and 4 to 6, then 6, then 7.
+TOKENS = ["[", "]", "{", "}", ",", ":", '"a"', "1"]
+DIGITS = ["-", "0", "1", ".", "e", "E", "+"]
+ESCAPES = ["\\", '"', "/", "b", "u", "0", "d8", "dc", "A", "\n"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "most", "around", "sound"),
+    [(TOKENS, 5, "{}", 22), (DIGITS, 5, "[{}]", 337), (ESCAPES, 4, '["{}"]', 3465)],
+    ids=["structure", "numbers", "texts"],
+)
+def test_every_short_text_is_json_or_is_not(
+    tokens: list[str], most: int, around: str, sound: int
+) -> None:
+    """All rows of so many tokens: each reader says what orjson says, by which dlt reads.
+
+    The finder of flaws has one exactly where they refuse.
+    """
+    ours = readers() | {"count": lambda body: count(body, "items")}
+    del ours["normalizer"]  # takes no lone scalars, and has a test of its own
+    good = 0
+    for length in range(most + 1):
+        for row in product(tokens, repeat=length):
+            body = around.replace("{}", "".join(row)).encode()
+            expected = takes(orjson.loads, body)
+            good += expected
+            assert {name: takes(reader, body) for name, reader in ours.items()} == dict.fromkeys(
+                ours, expected
+            ), body
+            assert (find(body) is None) == expected, body
+    assert good == sound
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_every_short_page_is_rows_or_is_not(warm: bool) -> None:
+    """The normalizer refuses what is no JSON and nothing else, by a plan or without."""
+    normalizer = Normalizer("items")
+    for length in range(4 if warm else 5):
+        for row in product(TOKENS, repeat=length):
+            body = "[{}]".replace("{}", "".join(row)).encode()
+            if warm:
+                normalizer(b'[{"a": 1}, {"a": 2}]')
+            assert takes(normalizer, body) == takes(orjson.loads, body), body
+
+
+# What RFC 8259 leaves to its readers, and what ours do: numbers of any size (section 6), escapes
+# of half a pair (8.2), a byte order mark and other encodings (8.1), depth (9), names that are
+# there twice (4).
+FREE: dict[str, tuple[bytes, str]] = {
+    "too large for a double": (b"[1e400]", ""),
+    "too large, and negative": (b"[-1.5e+9999]", ""),
+    "too large by its integer": (b"[" + b"9" * 400 + b".5]", ""),
+    "too small for a double": (b"[1e-400]", "peek loads normalizer orjson"),
+    "more digits than a double has": (
+        b"[0.1234567890123456789]",
+        "peek loads normalizer orjson",
+    ),
+    "an integer of 64 bits": (b"[9223372036854775807]", "peek loads normalizer orjson"),
+    "one of 65 bits": (b"[18446744073709551616]", "peek loads orjson"),
+    "one of 65 bits, negative": (b"[-9223372036854775809]", "peek loads orjson"),
+    "half of a pair": (b'["\\ud800"]', ""),
+    "the other half": (b'["\\udc00"]', ""),
+    "halves the wrong way round": (b'["\\udc00\\ud800"]', ""),
+    "half of a pair in a name": (b'{"\\ud800": 1}', ""),
+    "no character": (b'["\\uffff"]', "peek loads normalizer orjson"),
+    "the zero character": (b'["\\u0000"]', "peek loads normalizer orjson"),
+    "a mark": (b"\xef\xbb\xbf[1]", "peek loads normalizer"),
+    "UTF-16": ("[1]".encode("utf-16"), ""),
+    "UTF-16 without a mark": ("[1]".encode("utf-16-le"), ""),
+    "UTF-32": ("[1]".encode("utf-32"), ""),
+    "Latin-1": (b'["\xe9"]', ""),
+    "an overlong form": (b'["\xc0\xaf"]', ""),
+    "a surrogate as bytes": (b'["\xed\xa0\x80"]', ""),
+    "beyond Unicode": (b'["\xf4\x90\x80\x80"]', ""),
+    "a name twice": (b'{"a": 1, "a": 2}', "peek loads normalizer orjson"),
+    "no name": (b'{"": 1}', "peek loads normalizer orjson"),
+    "100 levels": (b"[" * 100 + b"]" * 100, "peek loads normalizer orjson"),
+    "500 levels": (b'{"a":' * 500 + b"1" + b"}" * 500, "peek loads normalizer orjson"),
+    "100,000 levels": (b"[" * 100_000 + b"]" * 100_000, ""),
+}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_what_the_standard_leaves_open_is_settled(name: str) -> None:
+    """Who takes it of our readers, and of dlt's beside them."""
+    body, expected = FREE[name]
+    found = [each for each, reader in readers().items() if takes(reader, body)]
+    assert " ".join([*found, *(["orjson"] if takes(orjson.loads, body) else [])]) == expected
 
 
 @pytest.mark.parametrize(
