@@ -1,9 +1,9 @@
 """What the standards accept and refuse, in vectors of our own made by their rules.
 
 Retry-After, Link and the quotas have theirs beside the other tests of their modules
-(tests/test_headers.py, tests/test_links.py, tests/test_quotas.py); paths have a grammar of their own,
-fuzzed in tests/fuzz. The published JSONTestSuite is in a package of npm's alone: `tests.suites` runs
-it. Those of structured fields and of JSONPath are in none of Python's or npm's.
+(tests/test_headers.py, tests/test_links.py, tests/test_quotas.py); paths have a grammar of their
+own, fuzzed in tests/fuzz. The published JSONTestSuite is in a package of npm's alone, and
+`tests.suites` runs it. Those of structured fields and of JSONPath are in none of Python's or npm's.
 """
 
 from __future__ import annotations
