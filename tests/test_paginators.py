@@ -376,6 +376,7 @@ def test_a_page_before_the_first_is_an_error(start: int) -> None:
 def test_rows_show_what_repeats() -> None:
     """Numbered paginators hand out their records as they are written, where there are any."""
     assert PageNumber(records="data").rows(page(b'{"data": [ 1.50 ], "page": 1}')) == b"[ 1.50 ]"
+    assert Offset(9, records="data").rows(page(b'{"data": [ 1.50 ]}')) == b"[ 1.50 ]"
     assert Offset(9, records="data").rows(page({"data": []})) is None
     assert PageNumber(records=None).rows(page({"data": [1]})) is None
 

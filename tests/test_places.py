@@ -21,14 +21,17 @@ from blocks.places import (
     JsonBody,
     OrNull,
     Target,
+    kind,
     put,
     read,
     records,
     sent,
     size,
     truth,
+    values,
     whole,
 )
+from tests.fuzz.texts import calls
 
 SECRET = "c4n4ry"
 URL = "https://api.example.com/items"
@@ -128,6 +131,28 @@ def test_numbers_are_those_of_the_body_at_hand() -> None:
     assert (size(empty, "items"), whole(empty, "total")) == (0, 0)
     assert (size(page, "items"), whole(page, "total")) == (2, 9)
     assert (size(page, ["items"]), whole(page, "items[0]"), whole(page, "items[-1]")) == (2, 1, 2)
+
+
+def test_a_number_is_looked_for_once() -> None:
+    """Whoever asks again for the same, it takes no other pass over the body."""
+    page = response({"items": [1], "total": 9})
+    for ask in (lambda: size(page, "items"), lambda: whole(page, "total")):
+        first = calls(ask)
+        assert calls(ask) < first
+
+
+def test_values_are_of_each_record() -> None:
+    """In their order, nothing where there is none."""
+    page = response(
+        {"items": [{"a": {"b": 1}}, {"a": 2}, 3, {"a": {"b": None}}, {"a": {"b": "x"}}]}
+    )
+    assert values(page, "items", "a.b") == [1, None, None, None, "x"]
+    assert values(response([]), "", "id") == []
+
+
+def test_kinds_are_named_as_python_does() -> None:
+    """But for what is not there."""
+    assert [*map(kind, (None, True, "x", 1.5))] == ["nothing", "bool", "str", "float"]
 
 
 @pytest.mark.parametrize("value", [0, 7, "0", "007", 2**70, "9" * 19])

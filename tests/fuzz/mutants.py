@@ -134,7 +134,10 @@ def sites(tree: ast.Module) -> Iterator[tuple[list[tuple[str, int | None]], ast.
                     yield from walk(child, [*way, (name, index)])
 
     for index, statement in enumerate(tree.body):
-        typing = isinstance(statement, ast.Import | ast.ImportFrom | ast.AnnAssign)
+        typing = isinstance(statement, ast.Import | ast.ImportFrom | ast.AnnAssign) or (
+            isinstance(statement, ast.Assign)
+            and ast.unparse(statement.value).startswith("TypeVar(")
+        )
         if (
             not typing
             and not _for_people(statement)
