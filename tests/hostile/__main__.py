@@ -47,6 +47,7 @@ def lines(home: Path, *, quick: bool) -> Iterator[Line]:
     yield exhaustion.numbers(10**5 if quick else 10**6)
     yield exhaustion.waits()
     yield discipline.storms(24 if quick else 1000)
+    yield discipline.turns(4000 if quick else 10**6)
     yield discipline.kills(4 if quick else 200)
 
 

@@ -22,7 +22,10 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+import anyio
 import httpx
+import trio
+from trio.testing import MockClock
 
 from blocks.client import client
 from blocks.errors import BlocksError
@@ -37,7 +40,7 @@ from tests.faults.server import serving as serving_here
 from tests.hostile.table import Line
 from tests.loopback import JSON, answer
 
-__all__ = ["kills", "storms"]
+__all__ = ["kills", "storms", "turns"]
 
 _FORMS = ("seconds", "decimals", "date", "old date", "epoch", "ratelimit date")
 _JUMPS = (0, 3600, -3600, 2 * 86400, -2 * 86400)
@@ -149,6 +152,72 @@ async def _weather(storm: Storm, workers: int) -> int:
             return sum(each.is_success for each in found)
 
         return sum(await asyncio.gather(*map(work, range(workers))))
+
+
+def turns(hits: int) -> Line:
+    """Turns of a rate: no more in any stretch of time than agreed, and nobody is left to wait.
+
+    64 tasks that come and go as they like, some of whom give up, on both kinds of loop.
+    """
+    line = Line("discipline: turns of a rate")
+    longest = 0.0
+    # Most on trio, where virtual time takes a tenth as long to jump.
+    for backend, share in (("trio", 0.98), ("asyncio", 0.02)):
+        for seed in range(4):
+            rng = Random(f"{backend}/{seed}")
+            count, per = rng.choice([3, 100, 5000]), rng.choice([0.5, 1.0, 60.0])
+            pace, burst = count / per, rng.choice([1, 10])
+            rate = Rate(count, per, burst, clock=anyio.current_time)
+            passed, waits = _taken(backend, rng, rate, int(hits * share / 4))
+            line.cells += len(passed)
+            place = f"{rate!r}, {backend}, seed {seed}"
+            if over := crowded(passed, pace, burst):
+                line.leak(f"{place}: {over} turns too many")
+            # Each waits for the 63 others, as long as turns go to who asks first.
+            longest = max(longest, *(wait * pace for wait in waits))
+            if longest > 64 + 1e-6:
+                line.leak(f"{place}: one waited for {longest:.1f} turns")
+    line.said = f"longest wait: {longest:.0f} turns"
+    return line
+
+
+def crowded(moments: list[float], pace: float, burst: float) -> int:
+    """How many moments are one too many in a stretch of time that ends with them."""
+    over, least = 0, float("inf")
+    for number, moment in enumerate(moments):
+        # So much was earned by then: between two of them it grows by what may come between.
+        owed = number - moment * pace
+        least = min(least, owed)
+        over += owed - least + 1 > burst + 1e-6
+    return over
+
+
+def _taken(backend: str, rng: Random, rate: Rate, hits: int) -> tuple[list[float], list[float]]:
+    passed: list[float] = []
+    waits: list[float] = []
+
+    async def work() -> None:
+        while len(passed) < hits:
+            began = anyio.current_time()
+            # Every tenth gives up after a while, if it has had no turn by then.
+            patience = rng.random() * 64 / rate.statistics().rate if rng.random() < 0.1 else None
+            with anyio.move_on_after(patience):
+                async with rate:
+                    passed.append(anyio.current_time())
+                    waits.append(passed[-1] - began)
+            if rng.random() < 0.01:
+                await anyio.sleep(rng.random() * 100 / rate.statistics().rate)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(64):
+                group.start_soon(work)
+
+    if backend == "asyncio":
+        run_virtually(main)
+    else:
+        trio.run(main, clock=MockClock(autojump_threshold=0))
+    return passed, waits
 
 
 class Rotating:

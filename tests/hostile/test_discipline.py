@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from blocks.headers import retry_after
-from tests.hostile.discipline import kills, storms
+from tests.hostile.discipline import crowded, kills, storms, turns
 
 THOROUGH = bool(os.environ.get("BLOCKS_THOROUGH"))
 
@@ -47,6 +47,20 @@ def test_the_impatient_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("tests.hostile.discipline.client", client)
     assert any("before the time told" in leak for leak in storms(2).leaks)
+
+
+@pytest.mark.timeout(1800)
+def test_turns_are_as_many_as_agreed() -> None:
+    """On both kinds of loop, whoever comes, goes and gives up, and all get theirs in time."""
+    line = turns(10**6 if THOROUGH else 4000)
+    assert line.leaks == []
+
+
+def test_a_turn_too_many_is_seen() -> None:
+    """Of a burst and of what is earned after it."""
+    assert crowded([0.0, 0.0, 1.0, 2.0], pace=1.0, burst=2) == 0
+    assert crowded([0.0, 0.0, 0.0, 1.0], pace=1.0, burst=2) == 2
+    assert crowded([0.0, 5.0, 5.5, 6.0], pace=1.0, burst=1) == 2
 
 
 def test_a_killed_process_leaves_a_good_refresh_token() -> None:
