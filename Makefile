@@ -29,20 +29,21 @@ check: .venv/.ready-dev ## Run every check: ruff, mypy --strict, tests with cove
 	$(BIN)/mypy $(CODE)
 	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=term
 
-faults: .venv/.ready-dev ## Faults, kills, hostile servers, random schedules: hours, one table each
+faults: .venv/.ready-dev ## Faults, kills, hostile servers, random schedules, a million records: hours
 	$(BIN)/python -m tests.faults --seeds 200
 	$(BIN)/python -m tests.kills
 	$(BIN)/python -m tests.hostile
 	$(BIN)/python -m tests.simulation
+	BLOCKS_THOROUGH=1 $(BIN)/python -m pytest -q tests/test_values_roundtrip.py
 
 audit: .venv/.ready-audit ## Look for unsafe code and slow regular expressions
 	$(BIN)/bandit -q -ll -s B608 -r blocks
 	$(BIN)/python -m tests.fuzz.patterns blocks
 	-$(BIN)/pip-audit --skip-editable # where the index tells of vulnerabilities
 
-fuzz: .venv/.ready-fuzz ## Fuzz each parser a million times
+fuzz: .venv/.ready-fuzz ## Fuzz each parser ten million times: an hour or two
 	@for name in waits links quotas times paths; do \
-		$(BIN)/python -m tests.fuzz.atheris_parsers $$name -runs=1000000; done
+		$(BIN)/python -m tests.fuzz.atheris_parsers $$name -runs=10000000 -max_len=512; done
 
 format: .venv/.ready-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(CODE)
