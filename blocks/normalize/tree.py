@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 # What BigQuery takes (https://cloud.google.com/bigquery/quotas), most others far less.
 _MOST_COLUMNS = 10_000
+# dlt looks at all tables for each pair of those below each other: 100 take a tenth of a second,
+# 500, which a page of a kilobyte can say, twenty seconds.
+_MOST_LEVELS = 100
 
 
 class Table:
@@ -33,6 +36,7 @@ class Table:
     __slots__ = (
         "clashes",
         "columns",
+        "depth",
         "dialect",
         "is_undecided",
         "lists",
@@ -47,6 +51,12 @@ class Table:
         self.dialect = dialect
         self.path = path
         self.parent = parent
+        self.depth: int = parent.depth + 1 if parent else 0
+        if self.depth > _MOST_LEVELS:
+            raise NormalizeError(
+                f"expected at most {_MOST_LEVELS} tables below each other in {path[0]}, got more:"
+                " set max_nesting, then what is deeper becomes JSON"
+            )
         self.name = dialect.join(*path)
         dialect.claim(self.name)
         self.clashes = self.is_undecided = False

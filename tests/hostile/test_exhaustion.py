@@ -15,6 +15,7 @@ from blocks.normalize import Normalizer
 from tests.hostile.bombs import bombs, depth
 from tests.hostile.exhaustion import cuts, numbers, waits
 from tests.hostile.table import Line
+from tests.oracle import actual, schemas, with_level
 
 KEYS = 10**6 if os.environ.get("BLOCKS_THOROUGH") else 10**5
 
@@ -47,6 +48,16 @@ def test_keys_that_are_data_are_no_columns() -> None:
     normalizer(f"{{{first}}}".encode())
     with pytest.raises(NormalizeError, match="expected at most 10000 columns of table wide"):
         normalizer(f"{{{second}}}".encode())
+
+
+def test_lists_in_lists_are_not_tables_without_end() -> None:
+    """A hundred below each other are many; a kilobyte that asks for more is refused at once."""
+    assert len(Normalizer("deep")(b"[" * 101 + b"1" + b"]" * 101)) == 101
+    for body in (b"[" * 102 + b"1" + b"]" * 102, b'{"a": [' * 400 + b"]}" * 400):
+        with pytest.raises(NormalizeError, match="page 1: expected at most 100 tables below"):
+            Normalizer("deep")(body)
+    schema = schemas(with_level(3))()
+    assert len(actual(schema, "items", [b"[" * 400 + b"1" + b"]" * 400])) == 3
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="the stack of C has a limit of its own")
