@@ -45,6 +45,9 @@ FORMS = [
     "%b %d %H:%M:%S %z %Y",
 ]
 
+STRINGS = (pa.string(), pa.large_string())
+moment = naive("2024-05-01T10:20:30.456789")
+
 
 def many(values: list[Any], *, nulls: bool = True) -> pa.ChunkedArray:
     """A column of two chunks and more than a thousand rows."""
@@ -226,3 +229,22 @@ def test_nulls_in_front() -> None:
     assert found.null_count == 2000
     days = Dates().points(pa.chunked_array([pa.array([date(2024, 5, 1), None])]))
     assert days.to_pylist() == [datetime(2024, 5, 1, tzinfo=UTC), None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (Times(zone="Europe/Berlin"), "2024-05-01T10:00"),
+        (Dates(zone="Europe/Berlin"), "2024-05-01"),
+        (Epoch("ms"), "1714557600123"),
+        (Integers(), "9223372036854775807"),
+        (Integers(), "9" * 30),
+        *((Pattern(form), moment.strftime(form)) for form in FORMS if "%z" not in form),
+    ],
+)
+def test_large_texts_are_texts(kind: Kind, text: str) -> None:
+    """Arrow has two types of them, which differ in how much a column may hold."""
+    small, large = (pa.chunked_array([pa.array([text, None], type_)]) for type_ in STRINGS)
+    assert (
+        kind.points(large).to_pylist() == kind.points(small).to_pylist() == [kind.read(text), None]
+    )
