@@ -269,3 +269,17 @@ def test_references_keep_empty_segments() -> None:
 def test_origins_are_spelled_one_way(url: str, expected: str) -> None:
     """Case, default port, final dot, user info and IDNA form make no difference."""
     assert origin(httpx.URL(url)) == expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("https://b/c?d#e", "https://b/c?d"),
+        ("http://a/b/c/d;p?q#", "http://a/b/c/d;p?q"),
+        ("g:h#i", "g:h"),
+        ("//g/h#i", "http://g/h"),
+    ],
+)
+def test_no_fragment_is_part_of_where_a_whole_url_leads(reference: str, expected: str) -> None:
+    """Be it of another scheme or host; it is not sent, and two that differ in it are one page."""
+    assert str(resolve(httpx.URL("http://a/b/c/d;p?q"), httpx.URL(reference))) == expected
