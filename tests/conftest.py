@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 if not os.environ.get("BLOCKS_THOROUGH"):
     settings.load_profile("repeatable")
+# For a few tests at a time: `pytest tests/fuzz --hypothesis-profile many`.
+settings.register_profile(
+    "many", max_examples=100_000, deadline=None, suppress_health_check=[*HealthCheck]
+)
 
 # Before any test imports dlt: no telemetry, and no settings taken from the machine's own.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["RUNTIME__LOG_LEVEL"] = "WARNING"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give thorough tests the time that they need: the limit is for those that hang."""
-    if os.environ.get("BLOCKS_THOROUGH"):
+    many = config.getoption("--hypothesis-profile", None) == "many"
+    if os.environ.get("BLOCKS_THOROUGH") or many:
         for item in items:
             item.add_marker(pytest.mark.timeout(0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -401,7 +402,10 @@ class Runs(RuleBasedStateMachine):
         assert asked == [n for n in range(self.start, self.end) if n not in settled]
 
 
-Runs.TestCase.settings = settings(max_examples=60, stateful_step_count=20)
+THOROUGH = os.environ.get("BLOCKS_THOROUGH")
+Runs.TestCase.settings = settings(
+    max_examples=5000 if THOROUGH else 60, stateful_step_count=20, deadline=None
+)
 TestRuns = Runs.TestCase
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -492,5 +493,8 @@ class Nights(RuleBasedStateMachine):
             assert times <= 1 + self.again[number]
 
 
-Nights.TestCase.settings = settings(max_examples=40, stateful_step_count=10)
+THOROUGH = os.environ.get("BLOCKS_THOROUGH")
+Nights.TestCase.settings = settings(
+    max_examples=2000 if THOROUGH else 40, stateful_step_count=10, deadline=None
+)
 TestNights = Nights.TestCase
