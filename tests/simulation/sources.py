@@ -245,7 +245,7 @@ class _Source:
                 start=START,
                 kind=plan.kind,
                 lag=plan.slack if plan.append else None,
-                lookback=None if plan.append else plan.slack + FRESH,
+                lookback=None if plan.append else max(plan.slack + FRESH, plan.kind.step),
                 clock=lambda: self.clock,
             )
             todo = done.todo(plan.every)
