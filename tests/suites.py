@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from blocks.json import loads, peek
 from blocks.normalize import Normalizer
-from blocks.normalize.flaws import find
+from blocks.flaws import find
 from tests.test_suites import takes
 
 WORDS = {"y": "taken", "n": "refused"}
