@@ -16,9 +16,9 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from blocks.flaws import find
 from blocks.json import loads, peek
 from blocks.normalize import Normalizer
-from blocks.flaws import find
 from tests.test_suites import takes
 
 WORDS = {"y": "taken", "n": "refused"}

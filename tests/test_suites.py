@@ -17,10 +17,10 @@ import orjson
 import pytest
 
 from blocks.errors import CursorError, NormalizeError
+from blocks.flaws import find
 from blocks.instants import instant
 from blocks.json import count, loads, peek
 from blocks.normalize import Normalizer
-from blocks.flaws import find
 
 ACCEPTED = [
     *("0", "-0", "1e5", "1E+2", "-1.5e-3", '""', "null", "true", "false", "[]", "{}", " [1 , 2 ] "),
