@@ -67,6 +67,17 @@ def test_documents_seen_before(pages: Any, parsed: bool, rows: int) -> None:
     compare([[*pages, *pages, *pages]], parsed=parsed, rows=rows, apart=True)
 
 
+@given(pages=PAGES, others=PAGES, parsed=st.booleans(), rows=st.sampled_from([1, 5000]))
+@EXAMPLES
+def test_documents_after_those_seen_before(
+    pages: Any, others: Any, parsed: bool, rows: int
+) -> None:
+    """Others after them as well, of which single rows teach what is new."""
+    seen = [*pages, *pages, *pages]
+    compare([[*seen, *others, *others, *pages]], parsed=parsed, rows=rows, apart=True)
+    compare([[*seen, *others, *seen], [*others, *pages]], parsed=parsed, rows=rows)
+
+
 @given(pages=PAGES, level=st.integers(0, 3))
 @EXAMPLES
 def test_levels(pages: Any, level: int) -> None:
@@ -258,6 +269,43 @@ def test_columns_to_add_that_rows_have(parsed: bool) -> None:
 
 
 @pytest.mark.parametrize("parsed", [False, True])
+def test_what_single_rows_teach(parsed: bool) -> None:
+    """Only the rows that bring something are learned from, each as often as it needs."""
+    taught = Taught(ISSUES)
+    assert taught.append(ISSUES, parsed=parsed)
+    rows = [*ISSUES, {"id": 7, "new": 1}, {"id": 8, "labels": [{"new": [1]}]}, *ISSUES]
+    asked: Rows = []
+
+    def teach(some: Rows, added: Any) -> None:
+        assert added == {}
+        asked.extend(some)
+        tables(taught.root, some, None, {})
+
+    if parsed:
+        assert taught.builder.append(rows, {}, teach)
+    else:
+        assert taught.builder.read(json.dumps(rows).encode(), (), {}, teach)
+    assert asked == rows[4:6]
+    assert taught.builder.rows == 14
+    made = taught.taken()
+    other = taught.named(tables(taught.root, [*ISSUES, *rows], None, {}))
+    assert related(made, "items") == related(other, "items")
+    assert list(made) == list(other)
+
+
+def test_rows_that_teach_nothing() -> None:
+    """A row that is refused for what it is, not for what is new, is looked at once."""
+    taught = Taught(ISSUES)
+    assert taught.append(ISSUES)
+    asked: list[Any] = []
+    bodies = [b'[{"id": -0}]', b'[{"id": 1}, {"id": 1e999}, 1]', b'[{"new": 1}', b'[{"id": 1}, 2]']
+    for body in bodies:
+        taught.builder.read(b"[]", (), {})
+        assert not taught.builder.read(body, (), {}, lambda rows, _: asked.append(rows))
+    assert asked == [[{"id": 0}]]
+
+
+@pytest.mark.parametrize("parsed", [False, True])
 def test_new_keys_again_and_again(parsed: bool) -> None:
     """A feed that teaches something each time waits ever longer for a new program, not for ever."""
     taught = Taught([{"id": 1}])
@@ -321,6 +369,61 @@ def test_numbers_out_of_bounds(place: int, wrong: list[Any]) -> None:
     assert compiled.Builder(*SPEC).append([{"a": "x"}])
     with pytest.raises((ValueError, TypeError)):
         compiled.Builder(*SPEC[:place], wrong, *SPEC[place + 1 :])
+
+
+WIDER: tuple[Any, ...] = (
+    [("i", 0), ("t", 0)],
+    [(0, -1, -1, True), (1, -1, -1, True), (-1, 0, -1, False)],
+    [{"b": 0, "a": 1}],
+    [2],
+)
+
+
+def test_heirs() -> None:
+    """A builder that knows more goes on with the rows of another one, which is of no use then."""
+    old, heir = compiled.Builder(*SPEC), compiled.Builder(*WIDER)
+    assert old.append([{"a": "x"}, {}])
+    heir.inherit(old, [-1, 0], [0])
+    assert heir.append([{"b": 1, "a": "yz"}])
+    assert heir.rows == 3
+    columns, [(rows, _)] = heir.finish(pa.allocate_buffer)
+    (nulls, bits, _, data), (_, valid, ends, text) = columns
+    assert rows == 3
+    assert nulls == 2
+    assert pa.Array.from_buffers(pa.int64(), 3, [bits, data], 2).to_pylist() == [None, None, 1]
+    made = pa.Array.from_buffers(pa.string(), 3, [valid, ends, text], 1)
+    assert made.to_pylist() == ["x", None, "yz"]
+    with pytest.raises(RuntimeError):
+        old.append([{}])
+    with pytest.raises(RuntimeError):
+        compiled.Builder(*WIDER).inherit(old, [-1, 0], [0])
+
+
+@pytest.mark.parametrize(
+    ("columns", "tables"),
+    [
+        ([-1, 1], [0]),
+        ([-2, 0], [0]),
+        ([0, -1], [0]),
+        ([-1, 0], [1]),
+        ([-1, 0], [-1]),
+        ([0], [0]),
+        ([-1, 0], []),
+        ([-1, "a"], [0]),
+        ([-1, 2**40], [0]),
+    ],
+)
+def test_wrong_heirs(columns: list[Any], tables: list[Any]) -> None:
+    """Numbers of what is not there, or of another kind, are refused, and nothing moves."""
+    old, heir = compiled.Builder(*SPEC), compiled.Builder(*WIDER)
+    assert old.append([{"a": "x"}])
+    with pytest.raises((ValueError, TypeError)):
+        heir.inherit(old, columns, tables)
+    with pytest.raises(ValueError, match="another builder"):
+        old.inherit(old, [0], [0])
+    assert (old.rows, heir.rows) == (1, 0)
+    heir.inherit(old, [-1, 0], [0])
+    assert heir.rows == 1
 
 
 def test_what_it_is_given() -> None:

@@ -8,13 +8,14 @@ where the extension was not compiled.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import msgspec
 import pyarrow as pa
 
-from blocks.json import raw
+from blocks.json import peek, raw
 from blocks.normalize.arrow import build, positions, random_ids, repeat
 from blocks.normalize.compiled import compiled
 from blocks.normalize.program import Program, program
@@ -25,10 +26,15 @@ from blocks.normalize.tree import Table
 
 __all__ = ["Builder"]
 
+Teach: TypeAlias = Callable[[list[Any], Mapping[str, Sequence[Any]]], None]
+"""Learns what a row brings, with what is added to it."""
+
 _EAGER = 8
 """Programs made at once when something was learned; after these the wait doubles each time."""
 _LONGEST = 10
 """How often it doubles."""
+_LESSONS = 3
+"""Rows from which to learn before the whole page goes the other way."""
 _PATIENCE = 4
 """Bodies refused before some are not tried; with each more these double."""
 
@@ -62,29 +68,43 @@ class Builder:
             return False
         return compiled is not None
 
-    def read(self, body: bytes, path: Sequence[Any], added: Mapping[str, Any]) -> bool:
+    def read(
+        self, body: bytes, path: Sequence[Any], added: Mapping[str, Any], teach: Teach | None = None
+    ) -> bool:
         """Take all records of a body at `path`, an array or one object, or none; whether it did.
 
-        `added` are values to add to each. A body that is no JSON is refused like any other.
+        `added` are values to add to each. A body that is no JSON is refused like any other. Where
+        a record brings something new, `teach` may learn it, and all are tried again.
         """
-        taken = self._is_ready(added) and self._read(body, path, added)
-        self._refused = max(0, self._refused + (-1 if taken else 1))
+        if not all(type(key) is str for key in path):
+            try:
+                body, path = raw(body, path) or b"", ()
+            except msgspec.DecodeError:
+                body, path = b"", ()
+        one = {name: [value] for name, value in added.items()}
+
+        def lesson(part: slice) -> None:
+            with suppress(msgspec.DecodeError):  # which is for whoever knows the page to tell
+                if part.stop and teach is not None:
+                    teach([peek(body[part], ())], one)
+
+        taken = self._try(lambda: self._read(body, path, one), added, lesson)
         self._pause = 2 ** min(max(0, self._refused - _PATIENCE), _LONGEST) - 1
         return taken
 
-    def append(self, rows: Any, added: Mapping[str, Sequence[Any]]) -> bool:
+    def append(
+        self, rows: Any, added: Mapping[str, Sequence[Any]], teach: Teach | None = None
+    ) -> bool:
         """Take all rows, parsed already, or none; whether it did.
 
-        `added` are columns beside those of the rows.
+        `added` are columns beside those of the rows; `teach` is as above.
         """
-        if not self._is_ready(added) or self._program is None or self._program.keeps_objects:
-            return False  # objects of rows that were parsed elsewhere may have no JSON
-        arrays = self._arrays(added)
-        start = self._made.rows
-        if arrays is None or not self._made.append(rows):
-            return False
-        self._note(start, arrays)
-        return True
+
+        def lesson(part: slice) -> None:
+            if teach is not None:
+                teach(rows[part], {name: values[part] for name, values in added.items()})
+
+        return self._try(lambda: self._append(rows, added), added, lesson)
 
     def take(self) -> dict[str, list[Part]]:
         """All rows so far, in the form of `tables.tables`; begins anew."""
@@ -92,44 +112,79 @@ class Builder:
         parts, self._parts, self._finished = self._parts, {}, 0
         return parts
 
+    def _try(
+        self,
+        take: Callable[[], bool | None],
+        added: Mapping[str, Any],
+        lesson: Callable[[slice], None],
+    ) -> bool:
+        """Whether `take` did, after lessons if need be; `None` from it is not about rows."""
+        taken = take() if self._is_ready(added) else None
+        self._programs = max(0, self._programs - (taken is True))
+        # While all is new, a page at a time is learned faster than a row at a time.
+        lessons = _LESSONS if taken is False and not self._refused else 0
+        while lessons and taken is False:
+            lessons -= 1
+            lesson(slice(*self._made.refused))
+            # That nothing was learned, or too much lately, is no reason to try again.
+            if self._changes == self._root.dialect.changes or not self._is_ready(added):
+                break
+            taken = take()
+        self._refused = max(0, self._refused + (-1 if taken else 1))
+        return taken is True
+
     def _is_ready(self, added: Mapping[str, Any]) -> bool:
         changes = self._root.dialect.changes
         if self._changes != changes or self._besides != added.keys():
             if self._wait:
                 self._wait -= 1
                 return False
-            self._finish()
+            if self._besides != added.keys():
+                self._finish()  # what was added so far is no column of other rows
             self._changes, self._besides = changes, added.keys()
-            self._program = compiled and program(self._root, self._besides)
+            self._follow(program(self._root, self._besides) if compiled else None)
             self._programs += 1
             self._wait = 2 ** min(max(0, self._programs - _EAGER), _LONGEST) - 1
-            self._made = self._program and compiled.Builder(
-                self._program.columns,
-                self._program.entries,
-                self._program.nodes,
-                self._program.tables,
-            )
         return self._program is not None
 
-    def _read(self, body: bytes, path: Sequence[Any], added: Mapping[str, Any]) -> bool:
-        if not all(type(key) is str for key in path):
-            try:
-                body, path = raw(body, path) or b"", ()
-            except msgspec.DecodeError:
-                return False
+    def _follow(self, new: Program | None) -> None:
+        """Go on with another program, and with the rows so far where it has all their columns."""
+        made: Any = new and compiled.Builder(new.columns, new.entries, new.nodes, new.tables)
+        if new is not None and self._program is not None and self._made.rows:
+            numbers = new.numbers(self._program)
+            if numbers is not None:
+                made.inherit(self._made, *numbers)
+                self._made = None
+        self._finish()
+        self._program, self._made = new, made
+
+    def _read(
+        self, body: bytes, path: Sequence[Any], added: Mapping[str, Sequence[Any]]
+    ) -> bool | None:
         start = self._made.rows
-        one = self._arrays({name: [value] for name, value in added.items()})
-        if one is None or not self._made.read(body, tuple(path)):
+        one = self._arrays(added)
+        if one is None:
+            return None
+        if not self._made.read(body, tuple(path)):
             return False
         count = self._made.rows - start
-        self._note(start, {name: pa.repeat(value[0], count) for name, value in one.items()})
+        if one:
+            repeated = {name: pa.repeat(value[0], count) for name, value in one.items()}
+            self._added.append((start, count, repeated))
         return True
 
-    def _note(self, start: int, added: dict[str, pa.Array]) -> None:
-        """Note that rows were taken from there on, and what stands beside them."""
-        if added:
-            self._added.append((start, self._made.rows - start, added))
-        self._programs = max(0, self._programs - 1)
+    def _append(self, rows: Any, added: Mapping[str, Sequence[Any]]) -> bool | None:
+        if self._program is None or self._program.keeps_objects:
+            return None  # objects of rows that were parsed elsewhere may have no JSON
+        arrays = self._arrays(added)
+        start = self._made.rows
+        if arrays is None:
+            return None
+        if not self._made.append(rows):
+            return False
+        if arrays:
+            self._added.append((start, len(rows), arrays))
+        return True
 
     def _arrays(self, added: Mapping[str, Sequence[Any]]) -> dict[str, pa.Array] | None:
         """The columns to add, if there is nothing to do but that."""
@@ -145,7 +200,7 @@ class Builder:
         return arrays
 
     def _finish(self) -> None:
-        if self._program is None or not self._made.rows:
+        if self._program is None or self._made is None or not self._made.rows:
             return
         decode = msgspec.json.decode
         columns, tables = self._made.finish(pa.allocate_buffer)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -108,7 +108,7 @@ class Normalizer:
     def _add(self, held: _Held, chunk: _Chunk) -> None:
         plan, is_parsed = chunk.how
         with _no_collector():
-            if is_parsed and held.builder.append(chunk.rows, chunk.added):
+            if is_parsed and held.builder.append(chunk.rows, chunk.added, self._learn):
                 chunk.clear()
                 return
             try:
@@ -140,7 +140,7 @@ class Normalizer:
                 chunk = _Chunk(None, is_parsed=False)
             try:
                 columns = self._columns(added)
-                if tried and held.builder.read(page, self._reader.path, columns):
+                if tried and held.builder.read(page, self._reader.path, columns, self._learn):
                     yield None
                     continue
                 with _no_collector():
@@ -160,6 +160,11 @@ class Normalizer:
                     yield chunk
                 chunk = _Chunk(None, is_parsed=False)
         yield from chunk.parts()
+
+    def _learn(self, rows: list[Any], added: Mapping[str, Sequence[Any]]) -> None:
+        # What fits nowhere is an error once it is known of which page.
+        with suppress(NormalizeError, RecursionError):
+            tables(self._root, rows, None, added)
 
     def _columns(self, added: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in added.items():
@@ -211,7 +216,7 @@ class _Chunk:
     def pages(self) -> Iterator[tuple[int, Rows, dict[str, list[Any]]]]:
         start = 0
         for page, end in self.ends:
-            yield page, self.rows[start:end], self._cut(start, end)
+            yield page, *self.cut(start, end)
             start = end
 
     def parts(self) -> Iterator[_Chunk]:
@@ -225,13 +230,14 @@ class _Chunk:
             for start in range(first, end, _CHUNK_ROWS):
                 stop = min(start + _CHUNK_ROWS, end)
                 part = _Chunk(*self.how)
-                part.add(page, self.rows[start:stop], 0)
-                part.added = self._cut(start, stop)
+                rows, part.added = self.cut(start, stop)
+                part.add(page, rows, 0)
                 yield part
             first = end
 
-    def _cut(self, start: int, stop: int) -> dict[str, list[Any]]:
-        return {name: column[start:stop] for name, column in self.added.items()}
+    def cut(self, start: int, stop: int) -> tuple[Any, dict[str, list[Any]]]:
+        added = {name: column[start:stop] for name, column in self.added.items()}
+        return self.rows[start:stop], added
 
     def clear(self) -> None:
         self.rows = []

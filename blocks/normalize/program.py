@@ -73,6 +73,27 @@ class Program:
         """Whether objects stay whole in some column."""
         return any(code == "o" for code, _ in self.columns)
 
+    def numbers(self, old: Program) -> tuple[list[int], list[int]] | None:
+        """For each column and each table its number in `old`, -1 for new ones.
+
+        `None` where one of those is gone, or of another type.
+        """
+        names = [owner.name for owner, _ in old.owners]
+        tables = [
+            names.index(owner.name) if owner.name in names else -1 for owner, _ in self.owners
+        ]
+        known = {
+            (names[table], name, code): number
+            for number, ((code, table), (name, _)) in enumerate(
+                zip(old.columns, old.fields, strict=True)
+            )
+        }
+        columns = [
+            known.pop((self.owners[table][0].name, name, code), -1)
+            for (code, table), (name, _) in zip(self.columns, self.fields, strict=True)
+        ]
+        return (columns, tables) if not known and {*tables} >= {*range(len(names))} else None
+
     def add(self, table: Table, above: int, depth: int) -> int:
         """Add a table, all below it included; its number."""
         dialect = table.dialect

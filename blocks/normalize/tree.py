@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 # What BigQuery takes (https://cloud.google.com/bigquery/quotas), most others far less.
 _MOST_COLUMNS = 10_000
-# dlt looks at all tables for each pair of those below each other: 100 take a tenth of a second,
+# dlt looks at all tables for each pair of those below each other: 200 take a second,
 # 500, which a page of a kilobyte can say, twenty seconds.
-_MOST_LEVELS = 100
+_MOST_LEVELS = 200
 
 
 class Table:

@@ -51,10 +51,10 @@ def test_keys_that_are_data_are_no_columns() -> None:
 
 
 def test_lists_in_lists_are_not_tables_without_end() -> None:
-    """A hundred below each other are many; a kilobyte that asks for more is refused at once."""
-    assert len(Normalizer("deep")(b"[" * 101 + b"1" + b"]" * 101)) == 101
-    for body in (b"[" * 102 + b"1" + b"]" * 102, b'{"a": [' * 400 + b"]}" * 400):
-        with pytest.raises(NormalizeError, match="page 1: expected at most 100 tables below"):
+    """Two hundred below each other are many; a kilobyte that asks for more is refused at once."""
+    assert len(Normalizer("deep")(b"[" * 201 + b"1" + b"]" * 201)) == 201
+    for body in (b"[" * 202 + b"1" + b"]" * 202, b'{"a": [' * 400 + b"]}" * 400):
+        with pytest.raises(NormalizeError, match="page 1: expected at most 200 tables below"):
             Normalizer("deep")(body)
     schema = schemas(with_level(3))()
     assert len(actual(schema, "items", [b"[" * 400 + b"1" + b"]" * 400])) == 3

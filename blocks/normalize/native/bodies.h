@@ -5,15 +5,25 @@
 
 #include "values.h"
 
+/* A record. Where it is refused is noted: bytes before the end of the body. */
+static int take_record(Builder *self, Reading *body, Table *root, int depth)
+{
+    const char *start = body->at;
+    int done = take_any(self, body, root->entry, root->rows, depth);
+    root->rows += done == 1;
+    if (done == 0) {
+        self->from = body->end - start;
+    }
+    return done;
+}
+
 /* All records here: an array of objects, or one. */
 static int take_root(Builder *self, Reading *body, int depth)
 {
     Table *root = &self->tables[0];
     int done, next = *body->at == '[';
     if (!next) {
-        done = *body->at == '{' ? take_any(self, body, root->entry, root->rows, depth) : 0;
-        root->rows += done == 1;
-        return done;
+        return *body->at == '{' ? take_record(self, body, root, depth) : 0;
     }
     if (is_empty(body, ']')) {
         return 1;
@@ -22,11 +32,10 @@ static int take_root(Builder *self, Reading *body, int depth)
         if (body->at >= body->end || *body->at != '{') {
             return 0; /* a row that is no object is not for us */
         }
-        done = take_any(self, body, root->entry, root->rows, depth + 1);
+        done = take_record(self, body, root, depth + 1);
         if (done != 1) {
             return done;
         }
-        root->rows++;
     }
     return next == 0;
 }
@@ -71,6 +80,18 @@ static int take_records(Builder *self, Reading *body, const Text *path, int keys
         next = more(body, '}');
     } while (next == 1);
     return found && next == 0;
+}
+
+/* The bytes of the record that was refused, if there is one, and all is JSON. */
+static void find_refused(Builder *self, const char *start, const char *end)
+{
+    const char *at = end - self->from, *to = NULL;
+    if (self->from > 0) {
+        const char *last = any_at(blank(start, end), end, 0);
+        to = last && blank(last, end) == end ? any_at(at, end, 0) : NULL;
+    }
+    self->from = to ? at - start : 0;
+    self->to = to ? to - start : 0;
 }
 
 /* What waited for Python. */
@@ -125,12 +146,16 @@ static PyObject *builder_read(PyObject *object, PyObject *args)
     Reading body = {PyBytes_AS_STRING(source), NULL};
     body.end = body.at + PyBytes_GET_SIZE(source);
     keep(self);
+    self->from = self->to = 0;
     self->later.size = 0;
     self->busy = 1;
     int done;
     Py_BEGIN_ALLOW_THREADS
     done = take_records(self, &body, path, count, 0);
     done = done == 1 ? blank(body.at, body.end) == body.end : done;
+    if (done == 0) {
+        find_refused(self, PyBytes_AS_STRING(source), body.end);
+    }
     Py_END_ALLOW_THREADS
     self->busy = 0;
     done = done == 1 ? take_later(self) : done;

@@ -18,6 +18,7 @@
 
 #include "bodies.h"
 #include "buffers.h"
+#include "heirs.h"
 #include "rows.h"
 #include "turn.h"
 
@@ -30,6 +31,8 @@ static PyMethodDef methods[] = {
     {"append", builder_append, METH_O, "Take all `rows` and return True, or none."},
     {"read", builder_read, METH_VARARGS,
      "Take all records of a `body` of JSON below the keys of `path` and return True, or none."},
+    {"inherit", builder_inherit, METH_VARARGS,
+     "Take over what another builder has: for each column and table its number there, or -1."},
     {"finish", builder_finish, METH_O,
      "The buffers of all columns, and of all tables their rows and counts; begins anew."},
     {NULL, NULL, 0, NULL},
@@ -37,6 +40,7 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef properties[] = {
     {"rows", builder_rows, NULL, "Root rows taken.", NULL},
+    {"refused", builder_refused, NULL, "The first row for which a body or rows were refused: its bytes or its number, as a slice.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -41,6 +41,7 @@ typedef struct {
     Node *nodes;
     Table *tables;
     int column_count, entry_count, node_count, table_count;
+    Py_ssize_t from, to; /* the row that was refused last: its bytes in the body, or its number */
     uint64_t objects; /* how many a body brought, to tell one from another */
     uint32_t seed;
     Bytes later; /* what waits for Python */
@@ -269,6 +270,11 @@ static PyObject *builder_new(PyTypeObject *type, PyObject *args, PyObject *Py_UN
         return NULL;
     }
     return (PyObject *)self;
+}
+
+static PyObject *builder_refused(PyObject *self, void *Py_UNUSED(closure))
+{
+    return Py_BuildValue("nn", ((Builder *)self)->from, ((Builder *)self)->to);
 }
 
 static PyObject *builder_rows(PyObject *self, void *Py_UNUSED(closure))

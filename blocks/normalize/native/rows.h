@@ -118,6 +118,7 @@ static PyObject *builder_append(PyObject *object, PyObject *rows)
         return NULL;
     }
     keep(self);
+    self->from = self->to = 0;
     int done = 1;
     Table *root = &self->tables[0];
     for (Py_ssize_t each = 0; done == 1 && each < PyList_GET_SIZE(rows); each++) {
@@ -125,6 +126,8 @@ static PyObject *builder_append(PyObject *object, PyObject *rows)
         /* A row that is no object, null among them, is not for us. */
         done = row == Py_None ? 0 : take(self, root->entry, root->rows, row);
         root->rows += done == 1;
+        self->from = each;
+        self->to = each + 1;
     }
     if (done == 1) {
         Py_RETURN_TRUE;
