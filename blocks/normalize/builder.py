@@ -68,6 +68,11 @@ class Builder:
             return False
         return compiled is not None
 
+    @property
+    def is_able(self) -> bool:
+        """Whether rows of the table are for a builder, once they bring nothing new."""
+        return self._program is not None
+
     def read(
         self, body: bytes, path: Sequence[Any], added: Mapping[str, Any], teach: Teach | None = None
     ) -> bool:

@@ -143,8 +143,10 @@ class Normalizer:
                 if tried and held.builder.read(page, self._reader.path, columns, self._learn):
                     yield None
                     continue
+                # A plan is for pages again and again that a builder never takes.
+                planned = not tried and not held.builder.is_able
                 with _no_collector():
-                    plan, rows = self._read(page, planned=not tried)
+                    plan, rows = self._read(page, planned=planned)
             except NormalizeError as error:
                 yield from chunk.parts()
                 raise NormalizeError(f"page {self._pages}: {error}") from error
