@@ -158,13 +158,5 @@ static PyObject *builder_read(PyObject *object, PyObject *args)
     }
     Py_END_ALLOW_THREADS
     self->busy = 0;
-    done = done == 1 ? take_later(self) : done;
-    if (done == 1) {
-        Py_RETURN_TRUE;
-    }
-    put_back(self);
-    if (done < 0) {
-        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
-    }
-    Py_RETURN_FALSE;
+    return ended(self, done == 1 ? take_later(self) : done);
 }

@@ -107,6 +107,19 @@ static void put_back(Builder *self)
     }
 }
 
+/* Whether all was taken, and otherwise all as it was before `keep`. */
+static PyObject *ended(Builder *self, int done)
+{
+    if (done == 1) {
+        Py_RETURN_TRUE;
+    }
+    put_back(self);
+    if (done < 0) {
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    Py_RETURN_FALSE;
+}
+
 static PyObject *builder_append(PyObject *object, PyObject *rows)
 {
     Builder *self = (Builder *)object;
@@ -129,12 +142,5 @@ static PyObject *builder_append(PyObject *object, PyObject *rows)
         self->from = each;
         self->to = each + 1;
     }
-    if (done == 1) {
-        Py_RETURN_TRUE;
-    }
-    put_back(self);
-    if (done < 0) {
-        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
-    }
-    Py_RETURN_FALSE;
+    return ended(self, done);
 }
