@@ -1,4 +1,4 @@
-"""The reader: pages to rows, by a plan where one fits, as plain Python values where none does.
+"""The reader: pages that no builder takes, to rows: by a plan or as plain Python values.
 
 A page that does not fit widens the shape; a new plan is compiled for the pages after it. A
 feed whose keys never settle waits ever longer between plans, so that their cost stays small,
