@@ -131,6 +131,11 @@ def test_any_rows(rows: list[Any], excludes: list[str], includes: list[str]) -> 
     check(rows, filters)
 
 
+def test_variants_that_filters_seem_to_name() -> None:
+    """A value goes to its variant after the filters, which leave it there."""
+    check([{"a": 1, "b__c": 1}, {"a": "x"}, False, ""], {"excludes": ["re:__"], "includes": []})
+
+
 def test_nested_table_with_filters_of_its_own() -> None:
     """A nested table may have filters as well: both count."""
     nested = table(name="items__l", parent="items", filters={"excludes": ["re:^c$"]})

@@ -6,7 +6,7 @@ and none of the rows below it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -26,12 +26,21 @@ def hide(table: Table, columns: Columns) -> None:
             columns.nulls.discard(name)
 
 
-def shown(table: Table, arrays: Mapping[str, pa.Array]) -> Mapping[str, pa.Array]:
-    """Those of `arrays` that are to be stored."""
+def shown(
+    table: Table, arrays: Mapping[str, pa.Array], own: Collection[str]
+) -> Mapping[str, pa.Array]:
+    """Those of `arrays` that are to be stored.
+
+    Its `own` are: filters know no variants, which a value goes to after them.
+    """
     dialect = table.dialect
     if not dialect.is_filtered:
         return arrays
-    return {name: each for name, each in arrays.items() if not dialect.excludes(table.name, name)}
+    return {
+        name: each
+        for name, each in arrays.items()
+        if name in own or not dialect.excludes(table.name, name)
+    }
 
 
 def left(table: Table, rows: Rows, added: Iterable[str]) -> list[bool] | None:

@@ -124,6 +124,7 @@ def _write(
     _set_system_columns(table, columns, inherited, is_root=origin is None)
     samples = _id_samples(table, inherited, is_root=origin is None)
     arrays, keep = settle(table, columns, samples)
+    own = {*arrays}
     keep = keep if samples else left(table, rows, [*added, *inherited])
     if dialect.refuses(table.name):
         return
@@ -139,7 +140,7 @@ def _write(
     if not count:
         return
     derived = _add_ids(table, arrays, _Rows(rows, columns, keep, added), count, origin)
-    out.setdefault(table.name, []).append(Part(count, shown(table, arrays)))
+    out.setdefault(table.name, []).append(Part(count, shown(table, arrays, own)))
     for lists in columns.lists:
         counts, items = lists.flatten(keep)
         if items:
