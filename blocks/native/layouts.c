@@ -14,6 +14,8 @@
 #include <Python.h>
 #include <stdint.h>
 
+#include "days.h"
+
 enum { WORDS = 8, WIDEST = 8 * WORDS, ZERO = WIDEST, ONE = WIDEST + 2, VALUES = WIDEST + 4 };
 
 typedef struct {
@@ -22,7 +24,8 @@ typedef struct {
     int place[128]; /* of each mark: the first byte that has it */
     PyObject *names;
     const char *tail;
-    int date, days; /* of the last text */
+    int date; /* of the last text, and its days */
+    int64_t days;
 } Layout;
 
 static int read_layout(Layout *layout, const char *model, const char *marks, Py_ssize_t width)
@@ -101,21 +104,6 @@ static int ending(const char *at, const char *end, const char *tail, int64_t *mi
     return hours >= 0 && hours < 24 && minutes >= 0 && minutes < 60;
 }
 
-/* The days since 1970 of a date in the Gregorian calendar; 0 if its month is not so long. */
-static int days(int year, int month, int day, int *value)
-{
-    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (year < 1 || day > lengths[month - 1] + (month == 2 && leap)) {
-        return 0;
-    }
-    /* Counted in years that begin in March. */
-    int years = month > 2 ? year : year - 1;
-    *value = 365 * years + years / 4 - years / 100 + years / 400
-             + (153 * ((month + 9) % 12) + 2) / 5 + day - 719469;
-    return 1;
-}
-
 /* The microseconds since 1970 of one text, which has no fewer than the layout's bytes, with those
  * of whole words behind it readable; 0 if it is not in the format. */
 static int moment(const char *text, const char *end, Layout *layout, int64_t *value)
@@ -179,7 +167,7 @@ static int moment(const char *text, const char *end, Layout *layout, int64_t *va
         }
         layout->date = date;
     }
-    *value = (int64_t)layout->days * 86400 + hour * 3600 + minute * 60 + second;
+    *value = layout->days * 86400 + hour * 3600 + minute * 60 + second;
     *value *= 1000000;
     if (*layout->tail) {
         return ending(text + layout->width, end, layout->tail, value)

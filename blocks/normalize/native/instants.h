@@ -4,6 +4,8 @@
 #include <Python.h>
 #include <stdint.h>
 
+#include "../../native/days.h"
+
 static int digits(const char *text, int count, int64_t *value)
 {
     *value = 0;
@@ -20,19 +22,14 @@ static int digits(const char *text, int count, int64_t *value)
  * fraction has at most six digits; without an offset it is UTC. Returns 0 for any other text. */
 static int instant(const char *text, Py_ssize_t size, int64_t *value)
 {
-    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    int64_t year, month, day, hour, minute, second, micros = 0, offset = 0;
+    int64_t year, month, day, date, hour, minute, second, micros = 0, offset = 0;
     if (size < 19 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':'
         || text[16] != ':' || !digits(text, 4, &year) || !digits(text + 5, 2, &month)
         || !digits(text + 8, 2, &day) || !digits(text + 11, 2, &hour)
         || !digits(text + 14, 2, &minute) || !digits(text + 17, 2, &second)) {
         return 0;
     }
-    if (year < 1 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59) {
-        return 0;
-    }
-    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (day > lengths[month - 1] + (month == 2 && leap)) {
+    if (hour > 23 || minute > 59 || second > 59 || !days(year, month, day, &date)) {
         return 0;
     }
     Py_ssize_t at = 19;
@@ -58,11 +55,7 @@ static int instant(const char *text, Py_ssize_t size, int64_t *value)
     } else if (!(at == size || (at + 1 == size && text[at] == 'Z'))) {
         return 0;
     }
-    /* Days since 1970 in the Gregorian calendar, counted in years that begin in March. */
-    int64_t years = month > 2 ? year : year - 1;
-    int64_t days = 365 * years + years / 4 - years / 100 + years / 400
-                   + (153 * ((month + 9) % 12) + 2) / 5 + day - 719469;
-    int64_t seconds = days * 86400 + hour * 3600 + minute * 60 + second - offset;
+    int64_t seconds = date * 86400 + hour * 3600 + minute * 60 + second - offset;
     if (seconds < INT64_C(-62135596800) || seconds > INT64_C(253402300799)) {
         return 0; /* the years 1 to 9999 */
     }
