@@ -326,7 +326,7 @@ def test_bodies_refused_again_and_again() -> None:
     def tried(rows: Rows, bodies: int) -> int:
         count = 0
         for _ in range(bodies):
-            if taught.builder.is_reading:
+            if taught.builder.may_read():
                 count += 1
                 taught.append(rows)
         return count

@@ -60,9 +60,8 @@ class Builder:
         """How many root rows wait to be taken."""
         return self._finished + (self._made.rows if self._made else 0)
 
-    @property
-    def is_reading(self) -> bool:
-        """Whether the next body is worth a try: not each while most are refused."""
+    def may_read(self) -> bool:
+        """Whether to try the next body: not each, while most are refused."""
         if self._pause:
             self._pause -= 1
             return False

@@ -134,7 +134,7 @@ class Normalizer:
         for each in pages:
             page, added = each if isinstance(each, tuple) else (each, _NOTHING)
             self._pages += 1
-            tried = isinstance(page, bytes) and held.builder.is_reading
+            tried = isinstance(page, bytes) and held.builder.may_read()
             if tried:
                 yield from chunk.parts()
                 chunk = _Chunk(None, is_parsed=False)
