@@ -40,10 +40,11 @@ static int take_root(Builder *self, Reading *body, int depth)
     return next == 0;
 }
 
-/* All records of a body that has them below so many keys of `path`. */
+/* All records of a body that has them below so many keys of `path`. After a refusal it goes on: where
+ * another of these keys follows, the record that was refused is none of those that count. */
 static int take_records(Builder *self, Reading *body, const Text *path, int keys, int depth)
 {
-    int next, found = 0;
+    int next, found = 0, good = 1;
     body->at = blank(body->at, body->end);
     if (body->at == body->end) {
         return 0;
@@ -58,6 +59,7 @@ static int take_records(Builder *self, Reading *body, const Text *path, int keys
         Text key;
         if (body->at == body->end || *body->at != '"'
             || (body->at = text_at(body->at + 1, body->end, &key)) == NULL || key.escaped) {
+            self->from = 0; /* whatever it is */
             return 0;
         }
         body->at = blank(body->at, body->end);
@@ -71,15 +73,24 @@ static int take_records(Builder *self, Reading *body, const Text *path, int keys
                 return 0;
             }
         } else {
-            int done = found ? 0 : take_records(self, body, path + 1, keys - 1, depth + 1);
-            if (done != 1) {
-                return done;
+            const char *start = body->at;
+            if (found) {
+                self->from = 0;
+                return 0;
             }
             found = 1;
+            good = take_records(self, body, path + 1, keys - 1, depth + 1);
+            if (good < 0) {
+                return good;
+            }
+            body->at = good ? body->at : any_at(start, body->end, depth);
+            if (body->at == NULL) {
+                return 0;
+            }
         }
         next = more(body, '}');
     } while (next == 1);
-    return found && next == 0;
+    return found && good && next == 0;
 }
 
 /* The bytes of the record that was refused, if there is one, and all is JSON. */
@@ -131,6 +142,7 @@ static PyObject *builder_read(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "SO!", &source, &PyTuple_Type, &keys) || !is_free(self)) {
         return NULL;
     }
+    self->from = self->to = 0;
     int count = (int)PyTuple_GET_SIZE(keys);
     if (count > DEEPEST) {
         Py_RETURN_FALSE;
@@ -138,15 +150,18 @@ static PyObject *builder_read(PyObject *object, PyObject *args)
     for (int each = 0; each < count; each++) {
         Py_ssize_t size;
         path[each].start = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(keys, each), &size);
-        if (path[each].start == NULL) {
-            return NULL;
+        if (path[each].start == NULL) { /* half a character is in no body */
+            if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+                return NULL;
+            }
+            PyErr_Clear();
+            Py_RETURN_FALSE;
         }
         path[each].size = size;
     }
     Reading body = {PyBytes_AS_STRING(source), NULL};
     body.end = body.at + PyBytes_GET_SIZE(source);
     keep(self);
-    self->from = self->to = 0;
     self->later.size = 0;
     self->busy = 1;
     int done;
