@@ -36,7 +36,7 @@ _LONGEST = 10
 _LESSONS = 3
 """Rows from which to learn before the whole page goes the other way."""
 _PATIENCE = 4
-"""Bodies refused before some are not tried; with each more these double."""
+"""Bodies refused in a row before some are not tried; with each more these double."""
 
 
 class Builder:
@@ -134,7 +134,7 @@ class Builder:
             if self._changes == self._root.dialect.changes or not self._is_ready(added):
                 break
             taken = take()
-        self._refused = max(0, self._refused + (-1 if taken else 1))
+        self._refused = 0 if taken else self._refused + 1
         return taken is True
 
     def _is_ready(self, added: Mapping[str, Any]) -> bool:
