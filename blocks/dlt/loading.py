@@ -66,8 +66,8 @@ def load(
     """What to yield from a dlt resource so that dlt loads the records of `pages`.
 
     `pages` is one page or an iterable of them; many are put together to about `rows` root rows
-    a yield, because each costs dlt some milliseconds. `path` leads to the records in a body, with
-    `OrAbsent` (`blocks.json`) where a list that is empty is left out.
+    a yield, or 32 MiB of JSON, because each costs dlt some milliseconds. `path` leads to the
+    records in a body, with `OrAbsent` (`blocks.json`) where a list that is empty is left out.
     `table` names another table than the resource's own. `cursor` observes the root table. A page in
     a pair brings values for each of its root rows, as `fan_out` children those of their parent:
     `load((page, {"issue_id": id}) for id, page in found)`.

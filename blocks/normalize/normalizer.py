@@ -32,6 +32,8 @@ Carried: TypeAlias = tuple[Page, Mapping[str, Any]]
 # down to 1,000 that doubles the speed; below a megabyte it falls again (bench/normalize.py).
 _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1000
+# Rows of a megabyte each are handed out before there are thousands of them.
+_MOST_BYTES = 32 << 20
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -71,31 +73,38 @@ class Normalizer:
 
     def __call__(self, page: Page) -> dict[str, pa.Table]:
         """The tables of one page."""
-        return next(self.stream([page], rows=sys.maxsize), {})
+        return next(self._stream([page], sys.maxsize, sys.maxsize), {})
 
     def stream(
         self, pages: Iterable[Page | Carried], rows: int = 5000
     ) -> Iterator[dict[str, pa.Table]]:
         """The tables of many pages, put together to about `rows` root rows at a time.
 
-        Small pages cost less together. A page may come with values to add to its root rows, such
-        as the key of the parent that they are children of: numbers, texts, booleans or times, which
-        stand before those the rows have under the same name. A page that cannot be read raises
-        `NormalizeError` after all rows before it have been handed out.
+        Small pages cost less together; of large ones about 32 MiB of JSON are enough. A page may
+        come with values to add to its root rows, such as the key of the parent that they are
+        children of: numbers, texts, booleans or times, which stand before those the rows have
+        under the same name. A page that cannot be read raises `NormalizeError` after all rows
+        before it have been handed out.
 
         >>> pages = [(b'[{"id": 7}, {"id": 8}]', {"issue": 1}), (b'[{"id": 9}]', {"issue": 2})]
         >>> [tables] = Normalizer("comments").stream(pages)
         >>> tables["comments"].column("issue").to_pylist()
         [1, 1, 2]
         """
+        return self._stream(pages, rows, _MOST_BYTES)
+
+    def _stream(
+        self, pages: Iterable[Page | Carried], rows: int, size: int
+    ) -> Iterator[dict[str, pa.Table]]:
         # A stream that is left early takes its rows with it.
         builder, self._builder = self._builder or Builder(self._root), None
         held = _Held(self._root, builder)
         try:
             for chunk in self._chunks(pages, held):
                 if chunk is not None:
+                    held.size += chunk.size
                     self._add(held, chunk)
-                if held.count >= rows:
+                if held.count >= (rows if held.size < size else 1):
                     yield held.take()
         except NormalizeError:
             if held.count:
@@ -141,6 +150,7 @@ class Normalizer:
             try:
                 columns = self._columns(added)
                 if tried and held.builder.read(page, self._reader.path, columns, self._learn):
+                    held.size += len(page)
                     yield None
                     continue
                 # A plan is for pages again and again that a builder never takes.
@@ -197,7 +207,7 @@ class _Chunk:
         self.rows: Any = []
         self.added: dict[str, list[Any]] = {}
         self.ends: list[tuple[int, int]] = []
-        self._size = 0
+        self.size = 0
 
     def add(self, page: int, rows: Rows, size: int) -> None:
         if isinstance(rows, pa.Table):
@@ -205,7 +215,7 @@ class _Chunk:
         else:
             self.rows.extend(rows)
         self.ends.append((page, len(self.rows)))
-        self._size += size
+        self.size += size
 
     def carry(self, columns: Mapping[str, Any], count: int) -> None:
         for name in columns.keys() | self.added.keys():
@@ -213,7 +223,7 @@ class _Chunk:
             column.extend([columns.get(name)] * count)
 
     def is_full(self) -> bool:
-        return self._size >= _CHUNK_BYTES or len(self.rows) >= _CHUNK_ROWS
+        return self.size >= _CHUNK_BYTES or len(self.rows) >= _CHUNK_ROWS
 
     def pages(self) -> Iterator[tuple[int, Rows, dict[str, list[Any]]]]:
         start = 0
@@ -233,7 +243,7 @@ class _Chunk:
                 stop = min(start + _CHUNK_ROWS, end)
                 part = _Chunk(*self.how)
                 rows, part.added = self.cut(start, stop)
-                part.add(page, rows, 0)
+                part.add(page, rows, self.size * len(rows) // len(self.rows))
                 yield part
             first = end
 
@@ -246,11 +256,12 @@ class _Chunk:
 
 
 class _Held:
-    """Tables waiting to be handed out together."""
+    """Tables waiting to be handed out together, made of `size` bytes of JSON."""
 
     def __init__(self, root: Table, builder: Builder) -> None:
         self._root = root
         self.builder = builder
+        self.size = 0
         self._count = 0
         self._parts: dict[str, list[Part]] = {}
 
@@ -266,7 +277,7 @@ class _Held:
 
     def take(self) -> dict[str, pa.Table]:
         self.add({})
-        parts, self._parts, self._count = self._parts, {}, 0
+        parts, self._parts, self._count, self.size = self._parts, {}, 0, 0
         return {name: table(self._root.dialect, name, found) for name, found in parts.items()}
 
 
