@@ -61,11 +61,9 @@ def instant(value: Any, zone: str) -> datetime:
     if isinstance(value, str):
         # RFC 3339, section 5.6: `t` and `z` may be lower case, a second may be the 61st.
         text = re.sub(r":60(?:\.\d*)?(?=$|[Z+-])", ":59.999999", value.upper())
-        try:
+        with suppress(ValueError):
             # A day has ten characters at the most, a time eleven at the least.
             found = (date if len(text) < 11 else datetime).fromisoformat(text)
-        except ValueError:
-            found = None
     if isinstance(found, date) and not isinstance(found, datetime):
         return midnight(found, zone)
     if not isinstance(found, datetime):

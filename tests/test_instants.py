@@ -158,6 +158,9 @@ def test_columns_without_a_value() -> None:
     assert instants(pa.chunked_array([pa.nulls(2)]), "UTC").to_pylist() == [None, None]
     assert instants(pa.chunked_array([], pa.string()), "UTC").to_pylist() == []
     assert each(pa.chunked_array([], pa.string()), int, pa.int64()).to_pylist() == []
+    for unit in ("s", "ms", "us", "ns"):
+        column = pa.chunked_array([pa.nulls(2, pa.timestamp(unit))])
+        assert instants(column, "Europe/Berlin").to_pylist() == [None, None]
 
 
 def test_columns_of_clocks() -> None:

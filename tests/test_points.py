@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blocks import layouts
 from blocks.clocks import placed
 from blocks.errors import CursorError
 from blocks.instants import instant, instants, zone_of
@@ -139,6 +140,24 @@ def test_clocks_are_read_alike(times: list[datetime], zone: str, nulls: bool) ->
         assert in_bulk(each, texts) == one_by_one(each, texts) == expected
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024-05-01", "20240501", "1969-12-31", "2024-03-31T02:30:00", "2024-05-01T10:00"),
+        *("2024-05-01t10:00:00z", "2024-05-01T10:00:00.123456789+02:00", "2024-05-01T10:00Z"),
+        *("1969-12-31T23:59:59.999999999Z", "2024-05-01 10:00:00.5-0930", "2016-12-31T23:59:60Z"),
+    ],
+)
+def test_texts_without_what_is_in_c(text: str, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing could be compiled they are read as by value, too."""
+    monkeypatch.setattr(layouts, "_compiled", None)
+    for rows in ([text], [None, text, text], [text] * 2000):
+        column = pa.chunked_array([rows], pa.string())
+        expected = [None if row is None else instant(row, zone) for row in rows]
+        assert instants(column, zone).to_pylist() == expected
+
+
 @given(columns, zones, st.sampled_from(["earliest", "latest"]))
 def test_placed_is_what_arrow_says(times: list[datetime], zone: str, gap: Any) -> None:
     """Cell by cell it says what Arrow does of each time, of those that clocks skip, too."""
@@ -146,6 +165,26 @@ def test_placed_is_what_arrow_says(times: list[datetime], zone: str, gap: Any) -
     expected = pc.assume_timezone(column, zone, ambiguous="earliest", nonexistent=gap)
     expected = expected.cast(pa.timestamp("us", "UTC"))
     assert placed(column, zone, gap).to_pylist() == expected.to_pylist()
+
+
+@pytest.mark.parametrize("gap", ["earliest", "latest"])
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("Europe/Berlin", naive("2024-10-27T03")),
+        ("America/Havana", naive("2024-03-10T00")),
+        ("Australia/Lord_Howe", naive("2024-04-07T02")),
+        ("Pacific/Apia", naive("2011-12-30T00")),
+    ],
+)
+def test_days_that_end_near_a_change(zone: str, change: datetime, gap: Any) -> None:
+    """From any hour before clocks change to any hour after, however few the hours are."""
+    steps = [change + timedelta(minutes=number) for number in range(-1500, 1500)]
+    for first in range(0, 1500, 300):
+        for last in range(1600, 3000, 200):
+            column = pa.chunked_array([pa.array(steps[first:last], pa.timestamp("us"))])
+            expected = pc.assume_timezone(column, zone, ambiguous="earliest", nonexistent=gap)
+            assert placed(column, zone, gap).equals(expected.cast(pa.timestamp("us", "UTC")))
 
 
 numbers = st.one_of(

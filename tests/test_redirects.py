@@ -107,6 +107,20 @@ async def test_a_body_that_was_a_stream_is_not_sent_again() -> None:
             assert (await api.post("/a", content=body(), headers=headers)).status_code == 307
 
 
+async def test_over_any_transport() -> None:
+    """Connections that leave it to the client to say what was asked; here there is none."""
+    with serving({"/a": [away("/b?x=1")], "/b": [GOOD]}) as server:
+        transport = Redirects(httpx.AsyncHTTPTransport())
+        request = httpx.Request("GET", server.url + "/a")
+        response = await transport.handle_async_request(request)
+        assert (await response.aread(), response.request) == (
+            b'{"rows": [1], "next": null}',
+            request,
+        )
+        await response.aclose()
+        await transport.aclose()
+
+
 async def test_each_hop_is_a_request_like_any_other() -> None:
     """It waits for its turn, is tried again, and is signed anew."""
     script = {
@@ -387,6 +401,7 @@ async def test_signatures_and_pooled_keys_stay_below() -> None:
         (["ftp://files.example.com"], "expected scheme and host"),
         (["https://files.example.com/x"], "scheme, host and port alone"),
         (["https://files.example.com?x=1"], "scheme, host and port alone"),
+        (["https://files.example.com#x"], "scheme, host and port alone"),
         ([f"https://me:{SECRET}@files.example.com"], "scheme, host and port alone"),
         ([f"https://files.example.com:{SECRET}"], "expected URLs, got other text"),
     ],

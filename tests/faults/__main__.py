@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import os
+import signal
 import sys
 import tempfile
 import warnings
@@ -31,6 +32,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=8, help="seeds of each kind, from 0")
     parser.add_argument("--peer", choices=["dlt"], help="dlt's rest_api instead of blocks")
     asked = parser.parse_args()
+    # One of the faults is Ctrl-C, which a job in the background of a script ignores.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seeds = range(asked.seeds) if asked.seed is None else range(asked.seed, asked.seed + 1)
     failed: list[Result] = []
     everything: list[Result] = []
