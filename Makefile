@@ -41,7 +41,7 @@ audit: .venv/.ready-audit ## Look for unsafe code and slow regular expressions
 	$(BIN)/python -m tests.fuzz.patterns blocks
 	-$(BIN)/pip-audit --skip-editable # where the index tells of vulnerabilities
 
-fuzz: .venv/.ready-fuzz ## Fuzz each parser ten million times: an hour or two
+fuzz: .venv/.ready-fuzz ## Fuzz each parser ten million times: half an hour or more
 	@for name in waits links quotas times paths; do \
 		$(BIN)/python -m tests.fuzz.atheris_parsers $$name -runs=10000000 -max_len=512; done
 

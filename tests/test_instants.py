@@ -200,6 +200,12 @@ def test_columns_of_no_times(column: pa.Array) -> None:
         instants(pa.chunked_array([["soon"]]), "UTC")
 
 
+def test_zones() -> None:
+    """Whatever the zone of the machine is."""
+    assert zone_of("UTC") is UTC
+    assert str(zone_of("Europe/Berlin")) == "Europe/Berlin"
+
+
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe"])
 def test_unknown_zones(name: str) -> None:
     """A zone that is none is an error at once."""
