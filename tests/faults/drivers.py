@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,13 +174,34 @@ class Thread(Driver):
         with serving_thread(api) as server:
             api.url = server.url
             try:
-                outcome.rows.extend(read_ahead(self.case, connect(self.case, server.url), state))
+                with _pressing_again():
+                    rows = read_ahead(self.case, connect(self.case, server.url), state)
+                outcome.rows.extend(rows)
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - judged
                 outcome.error = error
         if server.errors:
             outcome.stuck = f"the server itself failed: {server.errors[0]!r}"
         self.keep(outcome)
         return outcome
+
+
+@contextmanager
+def _pressing_again() -> Iterator[None]:
+    """Ctrl-C again, as people do, if Python lost it: whatever finalizers raise it ignores."""
+    before, main = sys.unraisablehook, threading.get_ident()
+
+    def lost(what: Any) -> None:
+        if what.exc_type is not KeyboardInterrupt:
+            before(what)
+            return
+        # Not from here, where it would be lost as well.
+        threading.Timer(0.01, signal.pthread_kill, [main, signal.SIGINT]).start()
+
+    sys.unraisablehook = lost
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 class Dlt(Driver):
