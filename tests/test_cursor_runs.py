@@ -318,6 +318,27 @@ def test_the_range_ends_when_the_clock_says(tmp_path: Path) -> None:
     assert ends == ["2024-05-01T11:00:00Z"]
 
 
+@pytest.mark.parametrize("bounds", [("since", "until"), ("after", "through"), ("since",)])
+def test_the_second_that_is_now_is_for_the_next_run(
+    bounds: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Rows of it, before and after the moment of the run, are loaded then, and once."""
+    api = Api(order=instant)
+    began = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    for number, second in enumerate([-0.000001, 0, 0.021376, 0.5, 0.999999, 1]):
+        api.put(number, (began + second * timedelta(seconds=1)).isoformat())
+    warehouse = Warehouse(tmp_path)
+    with serving(api):
+        for second, rows in [(0.5, [0]), (0.9, [0]), (1.7, [0, 1, 2, 3, 4]), (2, [*range(6)])]:
+            now = began + second * timedelta(seconds=1) + HOUR
+
+            def seen(now: datetime = now) -> Any:
+                return cursor("changed", start=START, lag=HOUR, clock=lambda: now)
+
+            warehouse.run(api.source(seen, *bounds, append=True))
+            assert loaded(warehouse) == rows
+
+
 def test_the_range_ends_now(tmp_path: Path) -> None:
     """Or so long ago; rows of the future wait, and do not keep the others from being read."""
     api = Api(order=instant)

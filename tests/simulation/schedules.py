@@ -236,7 +236,9 @@ class _Play:
         plan, world = self.plan, self.world
         if not plan.append and plan.source != "windows":
             return True
-        until = clock - plan.slack if plan.append else clock
+        until = clock.replace(microsecond=0)  # ranges end in whole seconds
+        if plan.append:
+            until -= plan.slack
         if plan.writing == "berlin":
             until -= 2 * HOUR  # the hour that clocks show twice is read when it is over
         return bool(world.key(row) < world.writing.order(str(world.writing.write(until))))
