@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -39,8 +38,11 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 def killed(
     process: Process, folder: Path, point: str, nth: int = 1, disposition: Disposition = "append"
 ) -> dlt.Pipeline:
-    """A pipeline that was killed in its first run of 200 events, job after job."""
-    order = Order(str(folder), 200, disposition, point=point, nth=nth, workers=1)
+    """A pipeline that was killed in its first run of 200 events.
+
+    Job after job: that of its state, four files of rows, four of nested rows, what follows them.
+    """
+    order = Order(str(folder), 200, disposition, point=point, nth=nth, workers=1, by_name=True)
     assert process(order) == "signal 9"
     return pipeline(folder)
 
@@ -49,17 +51,6 @@ def left(made: dlt.Pipeline) -> Path:
     """The package that was on its way."""
     [package] = (Path(made.working_dir) / "load" / "normalized").iterdir()
     return package
-
-
-def killed_with(
-    process: Process, folder: Path, point: str, disposition: Disposition, job: str
-) -> tuple[Path, dlt.Pipeline]:
-    """One that was killed at `point` when its package had `job`, and its folder."""
-    for nth in range(9, 5, -1):  # which job comes when is the file system's
-        made = killed(process, folder / str(nth), point, nth, disposition)
-        if list(left(made).glob(job)):
-            return folder / str(nth), made
-    raise AssertionError(f"no kill at {point} left {job}")
 
 
 def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -124,46 +115,52 @@ def test_a_file_the_database_has_not_is_loaded(process: Process, tmp_path: Path)
     assert items(tmp_path) == ALL
 
 
-@pytest.mark.parametrize(("point", "nth"), [("L2", 7), ("L3", 3)])
+@pytest.mark.parametrize(
+    ("point", "nth", "restarted", "committed"),
+    [
+        ("L2", 1, [], ["_dlt_pipeline_state"]),  # which is appended
+        ("L2", 3, ["items"], []),
+        ("L2", 7, ["items__parts"], []),
+        ("L3", 3, [], []),
+    ],
+)
 def test_staging_tables_are_filled_anew(
-    process: Process, tmp_path: Path, point: str, nth: int
+    process: Process,
+    tmp_path: Path,
+    point: str,
+    nth: int,
+    restarted: list[str],
+    committed: list[str],
 ) -> None:
     """A merge takes what is in the staging table, so no file may be there twice."""
-    made = killed(process, tmp_path, point, nth, "merge")
-    recovery = recover(made)
-    # Which job is killed depends on which ends first: the state's own file is appended.
-    assert len(recovery.restarted) + len(recovery.committed) == (point == "L2")
-    assert all("_dlt_pipeline_state" in file for file in recovery.committed)
+    recovery = recover(killed(process, tmp_path, point, nth, "merge"))
+    assert [file.split(".")[0] for file in recovery.restarted] == restarted
+    assert [file.split(".")[0] for file in recovery.committed] == committed
     assert items(tmp_path) == ALL
 
 
-@pytest.mark.skipif(
-    os.environ.get("BLOCKS_KILLS") != "1", reason="which job is killed is the file system's choice"
-)
 def test_ended_jobs_of_a_staging_table_that_is_filled_anew_run_again(
     process: Process, tmp_path: Path
 ) -> None:
     """Of two jobs on the way, one was written down as done and the other was not."""
-    folder, made = killed_with(process, tmp_path, "L2", "merge", "started_jobs/items*")
+    made = killed(process, tmp_path, "L2", 7, "merge")
     package = left(made)
-    [open_file] = (package / "started_jobs").iterdir()
+    [open_file] = (package / "started_jobs").glob("items__parts.*")
     for table in ("items", "items__parts"):
         other = next((package / "completed_jobs").glob(f"{table}.*"))
         other.rename(package / "started_jobs" / other.name)
         marker = package / ".pending_transitions" / other.name
         marker.write_text('{"state": "completed", "failed_message": null}')
     assert recover(made).restarted == (open_file.name.split(".")[0],)
-    assert items(folder) == ALL
+    assert items(tmp_path) == ALL
 
 
-@pytest.mark.skipif(
-    os.environ.get("BLOCKS_KILLS") != "1", reason="which job is killed is the file system's choice"
-)
 def test_a_merge_is_not_left_to_run_twice(process: Process, tmp_path: Path) -> None:
     """The job that made it will make it again; without keys, the second would double all rows."""
-    folder, made = killed_with(process, tmp_path, "L4b", "keyless", "new_jobs/*.sql")
+    made = killed(process, tmp_path, "L4b", 9, "keyless")
+    assert [*left(made).glob("new_jobs/*.sql")]
     recover(made)
-    assert items(folder) == ALL
+    assert items(tmp_path) == ALL
 
 
 def test_a_schema_that_only_the_package_has_is_brought(process: Process, tmp_path: Path) -> None:
