@@ -93,6 +93,7 @@ class Case:
     nth: int = 1
     after: float | None = None
     workers: int = 20
+    by_name: bool = False
     file_format: str = "parquet"
 
     @property
@@ -160,6 +161,7 @@ def _order(case: Case, place: Path, events: int) -> Order:
         case.disposition,
         nested=case.nested,
         workers=case.workers,
+        by_name=case.by_name,
         file_format=case.file_format,
     )
 

@@ -57,10 +57,12 @@ def test_a_killed_run_loses_and_doubles_nothing(process: Process, folder: Path, 
     assert verdict.hit or WHOLE
 
 
-@pytest.mark.parametrize("point", ["E3", "L2", "L7"])
-def test_dlt_alone_does_not_come_through(process: Process, folder: Path, point: str) -> None:
+@pytest.mark.parametrize(("point", "nth"), [("E3", 1), ("L2", 2), ("L7", 1)])
+def test_dlt_alone_does_not_come_through(
+    process: Process, folder: Path, point: str, nth: int
+) -> None:
     """What `recover` is for: when this fails, dlt has mended one of its ways."""
-    case = Case("append", True, "warm", point, workers=1)
+    case = Case("append", True, "warm", point, nth, workers=1, by_name=True)
     verdict = judge(process, case, folder, recover=False)
     assert verdict.hit
     assert not verdict.good
