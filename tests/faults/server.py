@@ -60,8 +60,10 @@ class Server:
             if self.tls is not None:
                 await writer.start_tls(self.tls)
             await self._converse(reader, writer)
-        except (OSError, EOFError, asyncio.CancelledError):
+        except (OSError, EOFError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the loop is about to end: nothing more is to be sent
         except Exception as error:  # noqa: BLE001 - the run tells
             self.errors.append(error)
         finally:
