@@ -68,8 +68,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "leading zero": (b'[{"a": 01}]', "'1' at byte 8, "),
     "comma": (b"[1,]", "']' at byte 3, "),
     "comment": (b"[/*x*/1]", "'/' at byte 1, "),
-    "lists, 5000 deep": (b"[" * 5000 + b"]" * 5000, "too deep"),
-    "objects, 5000 deep": (b"[" + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"]", "too deep"),
+    "lists, 100,000 deep": (b"[" * 100_000 + b"]" * 100_000, "too deep"),
+    "objects, 100,000 deep": (b"[" + b'{"a":' * 10**5 + b"1" + b"}" * 10**5 + b"]", "too deep"),
     "unfinished, 100,000 deep": (b"[" * 100_000, "too deep"),
 }
 
