@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-
 _NUMBERS = "blocks.numbers"
 
 
@@ -197,10 +196,7 @@ def sent(request: httpx.Request, target: Target, default: int) -> int:
 
 
 def put(
-    request: httpx.Request,
-    target: Target,
-    value: str | int,
-    keep: Collection[str] | None = None,
+    request: httpx.Request, target: Target, value: str | int, keep: Collection[str] | None = None
 ) -> httpx.Request:
     """`request` again with `value` at `target`; everything else stays as it is.
 

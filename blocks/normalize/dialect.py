@@ -1,9 +1,8 @@
 """The dialect: dlt's own names, types, coercions and contracts, asked where they matter.
 
-The only module of the normalizer that knows dlt. Everything here is decided once for a name
-or a column, or for single values that do not fit their column, so that it may be slow; and it
-is decided by dlt's own code, so that it is right. Some of that code is not public: the tested
-range of versions is pinned in `pyproject.toml`.
+Everything here is decided once for a name or a column, or for single values that do not fit their
+column, so that it may be slow; and it is decided by dlt's own code, so that it is right. Some of
+that code is not public: the tested range of versions is pinned in `pyproject.toml`.
 """
 
 from __future__ import annotations
@@ -49,9 +48,8 @@ class Dialect(Names):
     ) -> None:
         super().__init__(schema)
         self.load_id = load_id
-        self._capabilities = capabilities or DestinationCapabilitiesContext.generic_capabilities(
-            "parquet"
-        )
+        generic = DestinationCapabilitiesContext.generic_capabilities
+        self._capabilities = capabilities or generic("parquet")
         # Its methods for rows need no storage; `__init__` only keeps what it is given.
         self._rows = JsonLItemsNormalizer(
             None,  # type: ignore[arg-type]
@@ -228,18 +226,16 @@ class Dialect(Names):
     def fit(self, table: str, parent: str | None, row: dict[str, Any]) -> dict[str, Any] | None:
         """Coerce the values of `row` to their columns, or to variants of them, as dlt does.
 
-        Columns not known yet are learned, if the schema contract allows it. Values of columns
-        it refuses are left out; `None` means it drops the row. Raises dlt's
-        `DataValidationError` for a frozen contract, `NormalizeError` for a value that fits
-        nowhere.
+        Columns not known yet are learned, if the schema contract allows it. Values of columns it
+        refuses are left out; `None` means it drops the row. Raises dlt's `DataValidationError` for
+        a frozen contract, `NormalizeError` for a value that fits nowhere.
         """
         try:
             fitted, partial = self._rows._coerce_row(table, parent, row)  # type: ignore[arg-type]
         except (CannotCoerceColumnException, OSError, OverflowError, TypeError) as error:
             # Beside its own error dlt lets through what libraries raise for absurd values.
-            raise NormalizeError(
-                f"values {_short(row)} do not fit table {table}: {error}"
-            ) from error
+            message = f"values {_short(row)} do not fit table {table}: {error}"
+            raise NormalizeError(message) from error
         if partial:
             self._learn(table, parent, partial, fitted)
         if table in self._refused_tables:
