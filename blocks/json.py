@@ -77,7 +77,8 @@ class OrAbsent:
 def peek(body: bytes, path: Path) -> Any:
     """The value at `path`, or `None` when a key on the way is absent or its holder of another kind.
 
-    Raises `msgspec.DecodeError` when the body is not JSON.
+    Raises `msgspec.DecodeError` when the body is not JSON. Of values and keys that are passed over
+    it is not looked at whether their text is UTF-8; `count` and `raw` do likewise.
 
     >>> peek(b'{"data": [1, 2], "meta": {"next": "c2"}}', "meta.next")
     'c2'

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
@@ -190,8 +191,7 @@ def sent(request: httpx.Request, target: Target, default: int) -> int:
         found = request.url.params.get(target)
     number = _number(default if found is None else found)
     if number is None:
-        message = f"expected a whole number as {target!r}, got something else ({where(request)})"
-        raise PagingError(message)
+        raise PagingError(f"expected a whole number as {target!r}, got another ({where(request)})")
     return number
 
 
@@ -230,12 +230,15 @@ def kind(value: Any) -> str:
 
 
 def _json(response: httpx.Response, reader: Callable[[bytes, Path], _T], path: Path) -> _T:
+    body = response.content
     try:
-        return reader(response.content, path)
+        if (found := reader(body, path)) is None:
+            body.decode()  # or a key that is not UTF-8 may be the one
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        body, kind_ = response.content, response.headers.get("content-type", "no type")
-        message = f"{refusal(body, error)}, of {len(body)} bytes of {kind_}"
+        form = response.headers.get("content-type", "no type")
+        message = f"{refusal(body, error)}, of {len(body)} bytes of {form}"
         raise BodyError(message, response) from error
+    return found
 
 
 def _kept(
@@ -267,11 +270,9 @@ def _number(value: Any) -> int | None:
 
 def _form(request: httpx.Request) -> bytes:
     written = request.headers.get("content-type", "")
-    try:
+    with suppress(httpx.RequestNotRead):
         if written.startswith("application/x-www-form-urlencoded"):
             return request.content
-    except httpx.RequestNotRead:
-        pass
     raise PagingError(f"expected a request with a form body, got another ({where(request)})")
 
 

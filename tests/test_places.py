@@ -88,6 +88,11 @@ def test_read() -> None:
         (b'{"a": [{"id": 1}, {"id"', "got the end of the body at byte 23, in a[1].id, of 23 bytes"),
         (b'{"meta": {"next": c2}}', "expected JSON, got 'c' at byte 18, in meta.next, of 22 "),
         (b'{"meta": {"next": "\xff"}}', "got bytes that are not UTF-8 at byte 19, in meta.next"),
+        (b'{"data": [1], "\xffmeta": {"next": 7}}', "got bytes that are not UTF-8 at byte 15, in "),
+        (
+            b'{"meta": {"\xff": 1, "next": null}}',
+            "got bytes that are not UTF-8 at byte 11, in meta",
+        ),
         (b"[" * 10**5 + b"]" * 10**5, "too deeply to read, got 100000 levels at byte 99999"),
     ],
 )
