@@ -142,7 +142,8 @@ def test_generated_tests_pass_as_they_are(new: New, tmp_path: Path) -> None:
     with serving(api) as server:
         assert main(["probe", f"{server.url}/items", "--write", "token_items"]) == 0
     assert 'NextToken("next.after", "after")' in (tmp_path / "token_items.py").read_text()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    options = ["-q", "-p", "no:cacheprovider", "--basetemp", "temporary"]
+    command = [sys.executable, "-m", "pytest", *options]
     environment = {**os.environ, "PYTHONPATH": str(Path(blocks.__file__).parent.parent)}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100

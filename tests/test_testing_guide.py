@@ -18,7 +18,8 @@ def test_files_run(tmp_path: Path) -> None:
     assert len(files) == guide.count("```python")
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--basetemp", "temporary"]
+    command = [sys.executable, "-m", "pytest", *options]
     child = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert child.returncode == 0, child.stdout
     assert "4 passed" in child.stdout

@@ -223,7 +223,8 @@ def test_sandbox(tmp_path: Path) -> None:
     (settings / "config.toml").write_text(f"here = 1\n[runtime]\n{telemetry}")
     (tmp_path / "test_user.py").write_text(USER)
     kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_user.py"]
+    options = ["-q", "-p", "no:cacheprovider", "--basetemp", "temporary"]
+    command = [sys.executable, "-m", "pytest", *options, "test_user.py"]
     child = subprocess.run(
         command, cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=60
     )
