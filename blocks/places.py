@@ -215,7 +215,7 @@ def put(
     if isinstance(target, JsonBody):
         try:
             body = _edited(request.content, keys(target.path), value, keep)
-        except (httpx.RequestNotRead, msgspec.DecodeError, UnicodeDecodeError):
+        except (httpx.RequestNotRead, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             message = f"expected a request with a JSON object around {target!r}"
             raise PagingError(f"{message} ({where(request)})") from None
         return repeat(request, body=body)

@@ -73,11 +73,11 @@ class Quota:
 
     @property
     def wait(self) -> float | None:
-        """Seconds until there is enough for a call, `None` if that is not known."""
+        """Seconds until there is enough for a call, `None` if that is not known, or absurd."""
         if not self.used_up:
             return 0.0
         if self.restore > 0:
-            return (self.needed - self.remaining) / self.restore
+            return _near((self.needed - self.remaining) / self.restore)
         return self.reset
 
     @property
@@ -288,7 +288,7 @@ def _parsed(text: str, kind: Literal["list", "dictionary"]) -> Any:
     import http_sf  # 40 ms, for this one dialect
 
     try:
-        return http_sf.parse(text.encode("ascii"), tltype=kind)
+        return http_sf.parse(text.strip(" \t").encode("ascii"), tltype=kind)
     except ValueError:  # not ASCII, or not a structured field
         return None
 

@@ -186,7 +186,15 @@ def test_places_are_read_or_a_body_error(body: bytes, place: str) -> None:
             reader()
 
 
-@given(body=bodies, value=damaged(["c2", "7", "ä b&c=d"]) | st.integers())
+# No answer has half a character: what reads JSON refuses it, and headers are Latin-1.
+tokens = damaged(["c2", "7", "ä b&c=d"]).filter(
+    lambda text: re.search("[\ud800-\udfff]", text) is None
+)
+
+
+@given(body=bodies, value=tokens | st.integers())
+@example(b"[" * 2000, 0)
+@example(b'{"variables": ' + b"[" * 2000 + b"]" * 2000 + b"}", 0)
 def test_a_value_is_put_into_a_request_or_a_paging_error(body: bytes, value: str | int) -> None:
     """And what was put is there."""
     form = "application/x-www-form-urlencoded"
