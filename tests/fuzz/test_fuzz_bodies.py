@@ -150,6 +150,8 @@ def test_a_body_is_json_or_a_decode_error(body: bytes, place: str) -> None:
         for reader in (blocks_json.peek, blocks_json.count, blocks_json.raw):
             found = tried(reader, body, place)
             assert found is REFUSED or same(found, tried(reader, other, place))
+        with pytest.raises(ValueError):  # noqa: PT011 - all that is promised
+            blocks_json.loads(body)
         return
     try:
         expected = strict(body)
